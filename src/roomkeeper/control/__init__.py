@@ -1,0 +1,1 @@
+"""The control plane: issues tokens and serves the pages."""

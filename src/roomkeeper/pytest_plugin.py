@@ -1,0 +1,1 @@
+"""Fixtures for applications that test against a room server."""
