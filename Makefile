@@ -1,0 +1,108 @@
+# Everything there is to run, as a newcomer runs it and as CI does. `make help` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/done
+ARTIFACTS := artifacts
+FUZZ_SECONDS ?= 60
+
+# The first Python that is new enough and can make a virtual environment; `make PYTHON=…` chooses another.
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c '$(USABLE)' 2>/dev/null && echo "$$p" && break; done)
+
+PAGES := src/roomkeeper/control/pages/interview/index.html
+WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+JS_PACKAGES := $(dir $(wildcard tests/conformance/js/*/package-lock.json))
+JS_MODULES := $(addsuffix node_modules/.package-lock.json,$(JS_PACKAGES))
+
+.PHONY: help setup dev pages test check lint types contracts format fuzz bench wheel lock chromium clean
+
+help: ## List what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+setup: $(DONE)/python $(PAGES) ## Install everything into .venv, build the pages
+
+dev: setup ## Start room server, interviewer and page on this machine
+	@exec $(BIN)/roomkeeper dev $(ARGS)
+
+test: setup chromium $(JS_MODULES) ## Run every test: python, web, conformance, browser, install
+	npm --prefix web test
+	$(BIN)/coverage run -m pytest tests/unit tests/architecture
+	$(BIN)/coverage report
+	$(BIN)/pytest --ignore=tests/unit --ignore=tests/architecture
+
+check: lint types contracts test ## Do exactly what CI does
+
+lint: setup ## Look for mistakes and for unformatted code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	npm --prefix web run lint
+
+types: setup ## Check the types of Python and TypeScript
+	$(BIN)/mypy
+	npm --prefix web run types
+
+contracts: setup ## Check who imports whom
+	$(BIN)/lint-imports --no-timings
+
+format: setup ## Format, and fix what can be fixed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	npm --prefix web run format
+
+fuzz: setup ## Fuzz every boundary for FUZZ_SECONDS
+	ROOMKEEPER_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest --timeout=0 tests/fuzz
+
+bench: setup ## Measure the room server; ARGS='--against ws://…' measures another beside it
+	$(BIN)/python -m bench.sfu $(ARGS)
+
+wheel: setup ## Build the wheel, pages inside
+	$(BIN)/uv build --wheel --no-build-isolation --out-dir dist
+
+lock: $(BIN)/uv ## Resolve the dependencies anew
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--all-extras --group dev pyproject.toml --output-file requirements.lock --quiet
+
+clean: ## Remove what was built; the next command installs anew
+	rm -rf $(VENV) dist $(ARTIFACTS) src/roomkeeper/control/pages .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache .coverage
+	find web tests -name node_modules -type d -prune -exec rm -rf {} +
+
+pages: $(PAGES) ## Build the web pages
+
+$(BIN)/uv:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/# via/p' requirements.lock | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin
+
+$(DONE)/python: requirements.lock pyproject.toml hatch_build.py | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@mkdir -p $(@D) && touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	npm --prefix web ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PAGES): $(WEB_SOURCES) | web/node_modules/.package-lock.json
+	npm --prefix web run build
+	@touch $@
+
+$(JS_MODULES): %/node_modules/.package-lock.json: %/package-lock.json
+	npm --prefix $* ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# The browser tests take CHROMIUM, else one on PATH, else Debian's, else Playwright's own.
+chromium: $(DONE)/python
+	@if [ -n "$${CHROMIUM:-}" ]; then exit 0; fi; \
+	for name in chromium chromium-browser google-chrome-stable google-chrome; do \
+		if command -v $$name >/dev/null; then exit 0; fi; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium; \
+	else $(BIN)/playwright install --with-deps chromium; fi
