@@ -1,0 +1,1 @@
+"""What passes between LiveKit's parts, read and written: tokens, webhooks."""
