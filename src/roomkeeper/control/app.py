@@ -1,0 +1,85 @@
+"""The control plane as an ASGI application."""
+
+from __future__ import annotations
+
+import ipaddress
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from roomkeeper import __version__
+from roomkeeper.control.assets import Page
+from roomkeeper.control.problems import EXCEPTION_HANDLERS, problem_response
+from roomkeeper.control.tokens import issue_token
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from roomkeeper.control.config import ControlConfig
+
+LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+
+
+def create_app(config: ControlConfig) -> Starlette:
+    """Build the application."""
+    page = Page(config.pages / "interview", config.livekit_url)
+
+    async def healthz(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    async def readyz(request: Request) -> JSONResponse:
+        if page.built:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "pages not built"}, HTTPStatus.SERVICE_UNAVAILABLE)
+
+    middleware = [
+        # Another page on this machine (a development server of a web page) may ask for a token; the web at large not.
+        Middleware(CORSMiddleware, allow_origin_regex=LOOPBACK_ORIGINS, allow_methods=["*"], allow_headers=["*"])
+    ]
+    if config.dev:
+        middleware.insert(0, Middleware(LoopbackHostOnly))
+    app = Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/api/token", issue_token, methods=["POST"]),
+            Mount("/", page),
+        ],
+        middleware=middleware,
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    app.state.config = config
+    return app
+
+
+class LoopbackHostOnly:
+    """Refuse requests whose `Host` is not this machine's: a name that was rebound to 127.0.0.1 by its DNS."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 421 (RFC 9110, 15.5.20)."""
+        if scope["type"] == "http":
+            hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+            if len(hosts) != 1 or not is_loopback_host(hosts[0]):
+                detail = "Open the address that `roomkeeper dev` printed: this server answers for this machine only."
+                await problem_response(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def is_loopback_host(authority: str) -> bool:
+    """Tell whether `host` or `host:port` names this machine."""
+    try:
+        host = urlsplit(f"//{authority}").hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,47 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ExceptionHandler
+
+
+class Problem(HTTPException):
+    """A request that is answered with an error; the detail says what to do."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, detail, headers)
+
+
+def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Build the answer.
+
+    Args:
+        status: The HTTP status; its phrase is the title (RFC 9457, 4.2.1, `about:blank`).
+        detail: What is wrong with this request and what would be right.
+        headers: Further headers, such as `Allow`.
+    """
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(body, status, headers, "application/problem+json")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
+    return problem_response(error.status_code, error.detail, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a bug in Roomkeeper; its log has the details.")
+
+
+EXCEPTION_HANDLERS: Mapping[type[Exception], ExceptionHandler] = {HTTPException: _refused, Exception: _failed}
