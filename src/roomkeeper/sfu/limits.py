@@ -1,0 +1,124 @@
+"""How much anybody may send.
+
+The original limits the sizes of names, metadata and attributes (livekit-server `pkg/config/config.go`) and nothing else:
+no rates, no frames. These do: a client or worker beyond them is told, slowed or closed by whoever reads from it, and
+nobody else notices. The rates are far above what an SDK sends and far below what would keep a core busy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from roomkeeper.errors import RoomkeeperError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LimitExceeded(RoomkeeperError):
+    """Something sent here is larger than this server takes; send less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """How many a second in the long run, and how many at once after a pause."""
+
+    per_second: float
+    burst: float
+
+
+class TokenBucket:
+    """A rate being watched: full at first, refilled by the passing of time."""
+
+    __slots__ = ("_at", "_level", "_rate")
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._level = rate.burst
+        self._at: float | None = None
+
+    def take(self, *, now: float, amount: float = 1.0) -> bool:
+        """Take `amount` and return True, or leave the bucket as it is and return False.
+
+        Args:
+            now: seconds of any clock; one that goes backwards refills nothing.
+            amount: how many (messages, bytes …).
+        """
+        if self._at is None:
+            self._at = now
+        elif now > self._at:
+            self._level = min(self._rate.burst, self._level + (now - self._at) * self._rate.per_second)
+            self._at = now
+        if amount > self._level:
+            return False
+        self._level -= amount
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The limits of a room server; sizes in bytes of UTF-8 or of the frame."""
+
+    name_bytes: int = 256
+    """Room name, identity and participant name, each (as the original)."""
+    metadata_bytes: int = 512 * 1024
+    """Room or participant metadata (as the original)."""
+    attributes_bytes: int = 64 * 1024
+    """All names and values of a participant's attributes together (as the original)."""
+    join_request_bytes: int = 1024 * 1024
+    """The unpacked `join_request` of `/rtc/v1` (as the original)."""
+    body_bytes: int = 2 * 1024 * 1024
+    """A Twirp request: a full set of metadata and attributes in JSON, escaped, fits."""
+    signal_frame_bytes: int = 1024 * 1024
+    signal_messages: Rate = Rate(per_second=200, burst=1000)
+    """Per participant. A join with ten tracks sends about 60 messages within a second."""
+    data_packet_bytes: int = 64 * 1024
+    """Per packet; an SCTP message of ours is never larger."""
+    data_packets: Rate = Rate(per_second=2000, burst=8000)
+    data_bytes: Rate = Rate(per_second=8e6, burst=32e6)
+    """Per participant; a byte stream of 15 kB chunks at 60 Mbit/s."""
+    worker_frame_bytes: int = 2 * 1024 * 1024
+    """A job carries its room and participant, metadata included."""
+    worker_messages: Rate = Rate(per_second=500, burst=5000)
+    """Per worker: each job costs about four messages, a load report comes every 2.5 s."""
+    workers: int = 1000
+    """Registered at once."""
+    twirp_requests: Rate = Rate(per_second=500, burst=2000)
+    """Per API key."""
+    jobs_per_room: int = 1000
+    """Job records kept in the dispatches of one room; ended ones go first."""
+
+    def check_name(self, name: str, *, what: str = "name") -> None:
+        """Check a room name, identity or participant name.
+
+        Raises:
+            LimitExceeded: it is too long.
+        """
+        self._check(what, _size(name), self.name_bytes)
+
+    def check_metadata(self, metadata: str) -> None:
+        """Check metadata of a room, participant, dispatch or job.
+
+        Raises:
+            LimitExceeded: it is too long.
+        """
+        self._check("metadata", _size(metadata), self.metadata_bytes)
+
+    def check_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Check a set of attributes.
+
+        Raises:
+            LimitExceeded: names and values together are too long.
+        """
+        total = sum(_size(name) + _size(value) for name, value in attributes.items())
+        self._check("attributes", total, self.attributes_bytes)
+
+    @staticmethod
+    def _check(what: str, size: int, most: int) -> None:
+        if size > most:
+            raise LimitExceeded(f"{what} exceeds {most} bytes")
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
