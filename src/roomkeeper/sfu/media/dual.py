@@ -1,0 +1,132 @@
+"""The v0 path: the client offers what it publishes, we offer what it receives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from roomkeeper.sfu.media.connection import Connection, ConnectionObserver, Exchange, MediaStack, Wanted
+from roomkeeper.sfu.media.forward import DownTrack
+from roomkeeper.sfu.media.peer import Peer
+from roomkeeper.sfu.media.sdp import DEFAULT_OPUS, Line, read
+
+
+@dataclass(slots=True)
+class Slot:
+    """One m-section of our offers; `offered_idle` once the client has seen it inactive, so that it may be used anew."""
+
+    mid: str
+    down: DownTrack | None = None
+    offered_idle: bool = False
+
+
+class DualConnection(Connection):
+    """Two peer connections; the subscriber one is primary and carries data down."""
+
+    def __init__(self, stack: MediaStack, observer: ConnectionObserver) -> None:
+        super().__init__(stack, observer)
+        self.publisher = Peer("publisher", stack.port, stack.certificate, self)
+        self.primary = Peer("subscriber", stack.port, stack.certificate, self)
+        self.primary.open_channels()
+        self._slots: list[Slot] = []
+        self._number = 0
+        self._outstanding: list[tuple[Slot, DownTrack | None]] | None = None
+        self._offered_at = 0.0
+        self._dirty = False
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """See `Connection`."""
+        return self.publisher, self.primary
+
+    def _offerer(self) -> Peer:
+        return self.primary
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the unanswered offer was sent, in seconds of the media clock."""
+        return None if self._outstanding is None else self._offered_at
+
+    def offer(self) -> None:
+        """Offers the subscriber connection as it should be now, or after the outstanding answer."""
+        if self._outstanding is not None:
+            self._dirty = True
+            return
+        self._send_offer()
+
+    def _send_offer(self) -> None:
+        self._dirty = False
+        self._number += 1
+        self._offered_at = self._stack.now()
+        self._outstanding = [(slot, slot.down) for slot in self._slots]
+        lines = [Line("0", "application")]
+        for slot in self._slots:
+            if slot.down is None:
+                lines.append(Line(slot.mid, "audio"))
+            else:
+                lines.append(Line(slot.mid, "audio", "sendonly", sent=self._sent(slot.down)))
+        mids = {slot.mid: slot.down.up.sid for slot in self._slots if slot.down is not None}
+        self._observer.send_offer(Exchange(self._write(self.primary, "actpass", lines), self._number, mids))
+
+    def offered(self, text: str, number: int) -> Exchange:
+        """See `Connection`."""
+        description = read(text)
+        live = self._take(description)
+        self._connect(self.publisher, description)
+        lines = [self._answer_line(section, None) for section in description.sections]
+        answer = Exchange(self._write(self.publisher, "passive", lines), number, {})
+        for sid in live:
+            self._observer.track_live(sid)
+        return answer
+
+    def answered(self, text: str, number: int) -> None:
+        """See `Connection`."""
+        if self._outstanding is None or (number and number != self._number):
+            return
+        description = read(text)
+        snapshot, self._outstanding = self._outstanding, None
+        self._connect(self.primary, description)
+        for slot, down in snapshot:
+            slot.offered_idle = down is None
+            if down is not None and slot.down is down:
+                self._start(down)
+        if self._dirty:
+            self._send_offer()
+
+    def want(self, wanted: Mapping[str, Wanted]) -> None:
+        """See `Connection`."""
+        changed = False
+        have: set[str] = set()
+        for slot in self._slots:
+            if slot.down is None:
+                continue
+            track = wanted.get(slot.down.up.sid)
+            if track is None or track.up is not slot.down.up:
+                self._stop(slot.down)
+                slot.down = None
+                slot.offered_idle = False
+                changed = True
+            else:
+                slot.down.paused = track.paused
+                have.add(slot.down.up.sid)
+        for sid, track in wanted.items():
+            if sid not in have:
+                slot = next((s for s in self._slots if s.down is None and s.offered_idle), None)
+                if slot is None:
+                    slot = Slot(str(len(self._slots) + 1))
+                    self._slots.append(slot)
+                slot.down = self._down(track, self.primary, DEFAULT_OPUS)
+                changed = True
+        if changed:
+            self.offer()
+
+    def restart(self) -> None:
+        """See `Connection`: the outstanding offer may have died with the signal connection, so a new one replaces it."""
+        self.primary.ice.restart()
+        self._send_offer()
+
+    def report(self) -> None:
+        """See `Connection`."""
+        for packet in self.tracks.reports(self._stack.wall(), self._stack.now()):
+            # A sender report begins with 200 (RFC 3550 section 6.4.1); only the subscriber connection sends.
+            (self.primary if packet[1] == 200 else self.publisher).send_rtcp(packet)

@@ -1,0 +1,387 @@
+"""ICE-lite (RFC 8445 section 2.5) on one UDP and one TCP port shared by every peer connection.
+
+A client's STUN check names the transport it wants in USERNAME (`ours:theirs`), and proves it with the password that only
+our SDP told it. From then on the client's address alone decides where its packets go. A restart (RFC 8445 section 9) is
+one new pair of credentials: DTLS and SRTP above stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import string
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from aioice import stun
+
+Address = tuple[str, int]
+Clock = Callable[[], float]
+
+MAX_DATAGRAM = 2048
+"""Bytes; WebRTC never sends more than a path MTU, so anything longer is not ours."""
+MAX_TCP_CONNECTIONS = 1024
+STUN_MIN, STUN_MAX = 20, 548
+"""Bytes of a STUN message; RFC 8489 section 6.1 keeps requests below the 548 bytes of an unknown IPv4 path."""
+UNKNOWN_CHECKS_PER_SECOND = 2000
+"""Binding requests a second that may come from addresses which have not proved themselves."""
+RECEIVE_QUEUE = 256
+"""DTLS records waiting for one transport; a peer that outruns its own handshake loses the rest."""
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One generation of ICE credentials (RFC 8839 section 5.4)."""
+
+    ufrag: str
+    password: str
+
+    @classmethod
+    def fresh(cls) -> Credentials:
+        """Makes an unguessable pair."""
+        return cls(
+            ufrag="".join(secrets.choice(_ALPHABET) for _ in range(12)),
+            password="".join(secrets.choice(_ALPHABET) for _ in range(32)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Where clients reach the port, as an SDP candidate attribute tells it."""
+
+    protocol: str
+    host: str
+    port: int
+
+    def to_sdp(self) -> str:
+        """Returns the value of `a=candidate:` (RFC 8839 section 5.1, RFC 6544 section 4.5 for TCP)."""
+        if self.protocol == "udp":
+            return f"1 1 udp 2130706431 {self.host} {self.port} typ host"
+        return f"2 1 tcp 1671430143 {self.host} {self.port} typ host tcptype passive"
+
+
+class Route(Protocol):
+    """A way back to one client address."""
+
+    key: object
+    address: Address
+
+    def send(self, data: bytes) -> None:
+        """Sends one packet; never blocks, may lose it."""
+
+
+class UdpRoute:
+    """The way back over the shared UDP socket."""
+
+    __slots__ = ("_socket", "address", "key")
+
+    def __init__(self, socket: asyncio.DatagramTransport, address: Address) -> None:
+        self._socket = socket
+        self.address = address
+        self.key: object = address
+
+    def send(self, data: bytes) -> None:
+        """Sends one datagram."""
+        self._socket.sendto(data, self.address)
+
+
+class IceTransport:
+    """The ICE side of one peer connection; stands in for aiortc's `RTCIceTransport` below its DTLS.
+
+    Attributes:
+        local: The credentials our next description offers.
+        heard_at: When the client was last heard, in seconds of the port's clock; None before the first packet.
+    """
+
+    role = "controlled"
+
+    def __init__(self, port: MediaPort, receive: Callable[[bytes], bool]) -> None:
+        self._port = port
+        self._receive = receive
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(RECEIVE_QUEUE)
+        self._routes: dict[object, Route] = {}
+        self._previous: Credentials | None = None
+        self._closed = False
+        self.route: Route | None = None
+        self.local = Credentials.fresh()
+        self.heard_at: float | None = None
+        port.register(self, self.local)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Where clients reach this transport."""
+        return self._port.candidates
+
+    def restart(self) -> None:
+        """Makes new credentials; the old ones hold until a check with the new ones has come."""
+        if self._previous is not None:
+            self._port.unregister(self._previous)
+        self._previous, self.local = self.local, Credentials.fresh()
+        self._port.register(self, self.local)
+
+    def password(self, ufrag: str) -> bytes | None:
+        """Returns the password that belongs to one of our ufrags."""
+        for credentials in (self.local, self._previous):
+            if credentials is not None and credentials.ufrag == ufrag:
+                return credentials.password.encode()
+        return None
+
+    def checked(self, route: Route, ufrag: str, *, nominated: bool) -> None:
+        """Takes an authenticated check: the first route is used at once, later ones when the client nominates them."""
+        self.heard_at = self._port.now()
+        if route.key not in self._routes:
+            self._routes[route.key] = route
+            self._port.attach(self, route)
+        if self.route is None or nominated:
+            self.route = self._routes[route.key]
+        if nominated and ufrag == self.local.ufrag and self._previous is not None:
+            self._port.unregister(self._previous)
+            self._previous = None
+
+    def receive(self, data: bytes) -> None:
+        """Takes a packet that came by a proven route."""
+        self.heard_at = self._port.now()
+        if not self._receive(data):
+            with contextlib.suppress(asyncio.QueueFull):
+                self._queue.put_nowait(data)
+
+    def lost(self, route: Route) -> None:
+        """Forgets a route whose TCP connection has closed."""
+        self._routes.pop(route.key, None)
+        if self.route is route:
+            self.route = next(iter(self._routes.values()), None)
+
+    def send(self, data: bytes) -> None:
+        """Sends a packet to the client, if it is reachable."""
+        if self.route is not None:
+            self.route.send(data)
+
+    def close(self) -> None:
+        """Forgets every route and credential, and ends the reader."""
+        if self._closed:
+            return
+        self._closed = True
+        for credentials in (self.local, self._previous):
+            if credentials is not None:
+                self._port.unregister(credentials)
+        for route in self._routes.values():
+            self._port.detach(route)
+        self._routes.clear()
+        self.route = None
+        while self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
+    async def _recv(self) -> bytes:
+        # Called by aiortc's RTCDtlsTransport.
+        data = await self._queue.get()
+        if data is None:
+            raise ConnectionError
+        return data
+
+    async def _send(self, data: bytes) -> None:
+        # Called by aiortc's RTCDtlsTransport.
+        if self._closed:
+            raise ConnectionError
+        self.send(data)
+
+
+class MediaPort(asyncio.DatagramProtocol):
+    """The UDP and TCP port that all media of this process goes through."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self.now = clock
+        self.candidates: tuple[Candidate, ...] = ()
+        self.dropped = 0
+        self._by_ufrag: dict[str, IceTransport] = {}
+        self._by_route: dict[object, IceTransport] = {}
+        self._udp: asyncio.DatagramTransport | None = None
+        self._tcp: asyncio.Server | None = None
+        self._streams: set[TcpRoute] = set()
+        self._budget_second = 0
+        self._budget = UNKNOWN_CHECKS_PER_SECOND
+
+    async def open(self, host: str, port: int, advertise: tuple[str, ...]) -> None:
+        """Binds UDP and TCP to the same port number.
+
+        Args:
+            host: Address to bind to.
+            port: Port number; 0 takes a free one.
+            advertise: Addresses told to clients.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        loop = asyncio.get_running_loop()
+        udp, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
+        number = int(udp.get_extra_info("sockname")[1])
+        try:
+            self._tcp = await loop.create_server(lambda: TcpRoute(self), host, number)
+        except OSError:
+            udp.close()
+            raise
+        self.candidates = tuple(Candidate(kind, address, number) for kind in ("udp", "tcp") for address in advertise)
+
+    def close(self) -> None:
+        """Closes both sockets and every TCP connection."""
+        if self._udp is not None:
+            self._udp.close()
+        if self._tcp is not None:
+            self._tcp.close()
+        for stream in list(self._streams):
+            stream.close()
+
+    def register(self, transport: IceTransport, credentials: Credentials) -> None:
+        """Makes checks for these credentials reach the transport."""
+        self._by_ufrag[credentials.ufrag] = transport
+
+    def unregister(self, credentials: Credentials) -> None:
+        """Ends what `register` began."""
+        self._by_ufrag.pop(credentials.ufrag, None)
+
+    def attach(self, transport: IceTransport, route: Route) -> None:
+        """Gives the packets of a proven route to the transport."""
+        self._by_route[route.key] = transport
+
+    def detach(self, route: Route) -> None:
+        """Ends what `attach` began."""
+        self._by_route.pop(route.key, None)
+        if isinstance(route, TcpRoute):
+            route.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the UDP socket (asyncio protocol)."""
+        # uvloop's transports are not subclasses of asyncio's.
+        self._udp = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Hands a datagram to its transport (asyncio protocol)."""
+        transport = self._by_route.get(addr)
+        if transport is not None and data and data[0] > 3:
+            transport.receive(data)
+        elif self._udp is not None:
+            self.packet(data, UdpRoute(self._udp, addr))
+
+    def error_received(self, exc: Exception) -> None:
+        """Ignores ICMP errors: silence is judged by time alone (asyncio protocol)."""
+
+    def packet(self, data: bytes, route: Route) -> None:
+        """Takes a packet: STUN by its first byte (RFC 7983), anything else only from a proven route."""
+        if not data or len(data) > MAX_DATAGRAM:
+            self.dropped += 1
+            return
+        known = self._by_route.get(route.key)
+        if data[0] > 3:
+            if known is None:
+                self.dropped += 1
+            else:
+                known.receive(data)
+            return
+        if not STUN_MIN <= len(data) <= STUN_MAX or (known is None and not self._spend()):
+            self.dropped += 1
+            return
+        self._check(data, route)
+
+    def _spend(self) -> bool:
+        second = int(self.now())
+        if second != self._budget_second:
+            self._budget_second, self._budget = second, UNKNOWN_CHECKS_PER_SECOND
+        self._budget -= 1
+        return self._budget >= 0
+
+    def _check(self, data: bytes, route: Route) -> None:
+        try:
+            request = stun.parse_message(data)
+        except (ValueError, struct.error, IndexError, UnicodeError):
+            self.dropped += 1
+            return
+        is_check = request.message_method == stun.Method.BINDING and request.message_class == stun.Class.REQUEST
+        ufrag = str(request.attributes.get("USERNAME", "")).partition(":")[0]
+        transport = self._by_ufrag.get(ufrag) if is_check else None
+        key = transport.password(ufrag) if transport is not None else None
+        if transport is None or key is None or not request.check_message_integrity(key):
+            self.dropped += 1
+            return
+        owner = self._by_route.get(route.key)
+        if owner is not None and owner is not transport:
+            owner.lost(route)
+            self._by_route.pop(route.key, None)
+        transport.checked(route, ufrag, nominated="USE-CANDIDATE" in request.attributes)
+        response = stun.Message(
+            message_method=stun.Method.BINDING,
+            message_class=stun.Class.RESPONSE,
+            transaction_id=request.transaction_id,
+            attributes={"XOR-MAPPED-ADDRESS": route.address},
+        )
+        response.add_message_integrity(key)
+        route.send(bytes(response))
+
+    def stream_opened(self, stream: TcpRoute) -> bool:
+        """Admits a TCP connection, or says no when there are too many."""
+        if len(self._streams) >= MAX_TCP_CONNECTIONS:
+            return False
+        self._streams.add(stream)
+        return True
+
+    def stream_closed(self, stream: TcpRoute) -> None:
+        """Forgets a TCP connection."""
+        self._streams.discard(stream)
+        transport = self._by_route.pop(stream.key, None)
+        if transport is not None:
+            transport.lost(stream)
+
+
+class TcpRoute(asyncio.Protocol):
+    """One ICE-TCP connection: packets behind a two-byte length (RFC 4571)."""
+
+    MAX_UNSENT = 256 * 1024
+    """Bytes; a reader that slow gets no more real-time media."""
+
+    def __init__(self, port: MediaPort) -> None:
+        self._port = port
+        self._buffer = bytearray()
+        self._stream: asyncio.Transport | None = None
+        self.address: Address = ("", 0)
+        self.key: object = self
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the connection if the port still has room (asyncio protocol)."""
+        self._stream = cast("asyncio.Transport", transport)
+        self.address = transport.get_extra_info("peername")[:2]
+        if not self._port.stream_opened(self):
+            self._stream.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Cuts the stream into packets (asyncio protocol)."""
+        self._buffer += data
+        while len(self._buffer) >= 2:
+            length = int.from_bytes(self._buffer[:2], "big")
+            if length == 0 or length > MAX_DATAGRAM:
+                self.close()
+                return
+            if len(self._buffer) < 2 + length:
+                return
+            packet = bytes(self._buffer[2 : 2 + length])
+            del self._buffer[: 2 + length]
+            self._port.packet(packet, self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets the connection (asyncio protocol)."""
+        self._port.stream_closed(self)
+
+    def send(self, data: bytes) -> None:
+        """Sends one packet unless the client has stopped reading."""
+        stream = self._stream
+        if stream is None or stream.is_closing() or stream.get_write_buffer_size() > self.MAX_UNSENT:
+            return
+        stream.write(len(data).to_bytes(2, "big") + data)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._stream is not None:
+            self._stream.close()

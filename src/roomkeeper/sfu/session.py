@@ -1,0 +1,382 @@
+"""One participant's session: its signal connection above, its media below, its room beside.
+
+Several signal connections may follow one another (a resume); the media connection stays. The session is judged by its
+media: a lost signal connection alone ends it only if no media ever came (facts, livekit-server B: "Vanishing").
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+from livekit.protocol import models, rtc
+
+from roomkeeper.sfu.effects import Effect
+from roomkeeper.sfu.media.connection import Connection, Exchange, MediaStack, Wanted
+from roomkeeper.sfu.media.dual import DualConnection
+from roomkeeper.sfu.media.peer import DATA_TRACK, LOSSY, RELIABLE
+from roomkeeper.sfu.media.sdp import InvalidDescription
+from roomkeeper.sfu.media.single import SingleConnection
+from roomkeeper.sfu.participant import Participant, State
+from roomkeeper.sfu.room import CLIENT_REASONS, Answer, Room, leave_message, request_answer
+
+logger = logging.getLogger(__name__)
+
+Reason = models.DisconnectReason
+Action = rtc.LeaveRequest
+
+JOIN_TIMEOUT = 60.0
+"""Seconds from join to ACTIVE, else JOIN_FAILURE."""
+ANSWER_TIMEOUT = 15.0
+"""Seconds our offer may stay unanswered, else the client is told to reconnect."""
+SILENCE_FAILED = 15.0
+SILENCE_GONE = 20.0
+"""Seconds without a packet until ICE counts as failed, and until the participant is removed."""
+SILENCE_POOR, SILENCE_LOST = 7.0, 12.0
+REPLAY_WINDOW = 2.0
+REPLAY_BYTES = 1024 * 1024
+"""Seconds and bytes of reliable data kept for a participant whose channels are not open yet."""
+SIMULATED_DISCONNECT = 5.0
+"""Seconds in which a resume is cut again, on request (SimulateScenario)."""
+
+
+class Sink(Protocol):
+    """A signal connection, as its session sees it."""
+
+    def send(self, message: rtc.SignalResponse) -> None:
+        """Queues a message."""
+
+    def close(self) -> None:
+        """Closes the connection after what is queued."""
+
+
+class SessionHost(Protocol):
+    """The room's shell, as a session sees it."""
+
+    room: Room
+
+    def apply(self, effects: Iterable[Effect]) -> None:
+        """Carries out what the room decided."""
+
+    def rpc_answered(self, packet: models.DataPacket) -> bool:
+        """Takes an answer to an RPC of the server's own; False if it is none."""
+
+    def refresh_token(self, session: Session) -> None:
+        """Sends a token with the participant's present claims."""
+
+    def wall(self) -> float:
+        """Returns unix seconds."""
+
+    def simulate_speaker(self, sid: str, seconds: int) -> None:
+        """Pretends that a participant speaks."""
+
+
+class Session:
+    """A participant's session. Also the `ConnectionObserver` of its media."""
+
+    def __init__(self, host: SessionHost, participant: Participant, stack: MediaStack, *, single: bool) -> None:
+        self.host = host
+        self.participant = participant
+        self.single = single
+        self.sink: Sink | None = None
+        self.closed = False
+        self.cut_resumes_until = 0.0
+        self.signal_lost_at: float | None = None
+        self._stack = stack
+        self._opened_at = stack.now()
+        self._failed = False
+        self._waiting: deque[tuple[float, bytes]] = deque()
+        self._waiting_bytes = 0
+        self._channels: set[str] = set()
+        self.connection: Connection = SingleConnection(stack, self) if single else DualConnection(stack, self)
+
+    @property
+    def sid(self) -> str:
+        """The participant's `PA_` sid."""
+        return self.participant.sid
+
+    # -- signal -------------------------------------------------------------------------------------------------------
+
+    def attach(self, sink: Sink) -> None:
+        """Takes a signal connection; an older one is closed."""
+        if self.sink is not None:
+            self.sink.close()
+        self.sink = sink
+        self.signal_lost_at = None
+        self._failed = False
+
+    def detach(self, sink: Sink) -> None:
+        """The signal connection is gone. Without any media yet, so is the participant."""
+        if self.sink is not sink:
+            return
+        self.sink = None
+        self.signal_lost_at = self.host.wall()
+        if not self.closed and not any(peer.connected for peer in self.connection.peers):
+            self._leave(Reason.SIGNAL_CLOSE)
+
+    def send(self, message: rtc.SignalResponse) -> None:
+        """Sends a signal message, if the client can be reached."""
+        if self.sink is not None:
+            self.sink.send(message)
+
+    def receive(self, request: rtc.SignalRequest) -> None:
+        """Takes one message of the client; unknown and empty ones are ignored, like the original does."""
+        room, sid = self.host.room, self.sid
+        match request.WhichOneof("message"):
+            case "offer":
+                self.take_offer(request.offer)
+            case "answer":
+                self._take_answer(request.answer)
+            case "add_track":
+                self.host.apply(room.add_track(sid, request.add_track))
+            case "mute":
+                self.host.apply(room.mute(sid, request.mute.sid, muted=request.mute.muted))
+            case "subscription":
+                wanted = _subscribed_sids(request.subscription)
+                self.host.apply(room.update_subscription(sid, wanted, subscribe=request.subscription.subscribe))
+            case "subscription_permission":
+                self.host.apply(room.set_track_permissions(sid, request.subscription_permission))
+            case "track_setting":
+                setting = request.track_setting
+                self.host.apply(room.set_disabled(sid, setting.track_sids, disabled=setting.disabled))
+            case "update_metadata":
+                self.host.apply(room.update_own_metadata(sid, request.update_metadata))
+            case "update_audio_track":
+                update = request.update_audio_track
+                self.host.apply(room.update_audio_features(sid, update.track_sid, update.features))
+            case "leave":
+                reason = request.leave.reason
+                self._leave(reason if reason in CLIENT_REASONS else Reason.CLIENT_INITIATED)
+            case "ping":
+                self.send(rtc.SignalResponse(pong=int(self.host.wall() * 1000)))
+            case "ping_req":
+                pong = rtc.Pong(last_ping_timestamp=request.ping_req.timestamp, timestamp=int(self.host.wall() * 1000))
+                self.send(rtc.SignalResponse(pong_resp=pong))
+            case "sync_state":
+                self._synchronize(request.sync_state)
+            case "simulate":
+                self._simulate(request.simulate)
+            case "publish_data_track_request":
+                self._refuse_data_track(request.publish_data_track_request)
+            case _:
+                # trickle: candidates of an ICE-lite client come with its checks; video and data tracks are not served.
+                pass
+
+    def take_offer(self, offer: rtc.SessionDescription) -> None:
+        """Answers a client's offer; one that cannot be used makes the client reconnect."""
+        try:
+            exchange = self.connection.offered(offer.sdp, offer.id)
+        except InvalidDescription as error:
+            logger.info("offer refused", extra={"participant": self.sid, "error": error.detail})
+            self.reconnect()
+            return
+        self.send(rtc.SignalResponse(answer=_description("answer", exchange)))
+
+    def _take_answer(self, answer: rtc.SessionDescription) -> None:
+        try:
+            self.connection.answered(answer.sdp, answer.id)
+        except InvalidDescription as error:
+            logger.info("answer refused", extra={"participant": self.sid, "error": error.detail})
+            self.reconnect()
+
+    def _synchronize(self, state: rtc.SyncState) -> None:
+        """What a resumed client believes: unknown publications mean that it must reconnect fully."""
+        known = self.participant.tracks
+        if any(published.track.sid not in known for published in state.publish_tracks):
+            self.reconnect()
+            return
+        room = self.host.room
+        if state.HasField("subscription"):
+            wanted = _subscribed_sids(state.subscription)
+            self.host.apply(room.update_subscription(self.sid, wanted, subscribe=state.subscription.subscribe))
+        if state.track_sids_disabled:
+            self.host.apply(room.set_disabled(self.sid, state.track_sids_disabled, disabled=True))
+
+    def _simulate(self, scenario: rtc.SimulateScenario) -> None:
+        match scenario.WhichOneof("scenario"):
+            case "speaker_update":
+                self.host.simulate_speaker(self.sid, scenario.speaker_update)
+            case "migration":
+                self._leave(Reason.MIGRATION)
+            case "node_failure":
+                self._leave(Reason.SERVER_SHUTDOWN)
+            case "server_leave":
+                self._leave(Reason.SERVER_SHUTDOWN, tell=True)
+            case "switch_candidate_protocol":
+                self.connection.restart()
+            case "disconnect_signal_on_resume" | "disconnect_signal_on_resume_no_messages":
+                self.cut_resumes_until = self._stack.now() + SIMULATED_DISCONNECT
+            case _:
+                # subscriber_bandwidth steers video; leave_request_full_reconnect does nothing in the original either.
+                pass
+
+    def _refuse_data_track(self, request: rtc.PublishDataTrackRequest) -> None:
+        answer = request_answer(Answer.UNSUPPORTED_TYPE, "roomkeeper.sfu serves no data tracks; use data packets.")
+        answer.request_response.publish_data_track.CopyFrom(request)
+        self.send(answer)
+
+    def resume(self, sink: Sink, answer: rtc.ReconnectResponse) -> None:
+        """Goes on over a new signal connection: what the client missed, then an ICE restart (facts B: "Resume")."""
+        since = self.signal_lost_at
+        self.attach(sink)
+        room = self.host.room
+        answer.last_message_seq = self.participant.last_sequence
+        self.send(rtc.SignalResponse(reconnect=answer))
+        if since is not None and (gone := room.departed_since(since)):
+            self.send(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=gone)))
+        self.participant.touch()
+        everybody = [self.participant.info(), *(p.info() for p in room.others(self.sid))]
+        self.send(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=everybody)))
+        self.send(rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room.describe())))
+        self.connection.restart()
+        self.host.refresh_token(self)
+
+    # -- the session's end --------------------------------------------------------------------------------------------
+
+    def _leave(self, reason: models.DisconnectReason, *, tell: bool = False) -> None:
+        self.host.apply(self.host.room.leave(self.sid, reason, self.host.wall(), tell=tell))
+
+    def reconnect(self) -> None:
+        """Ends the session in a way that makes the client come back as a new one.
+
+        The participant is removed here, with STATE_MISMATCH: the client's own Leave would say CLIENT_INITIATED, which
+        agents take for a hang-up (facts, room server: "Full reconnect and agents").
+        """
+        leave = self.host.room.leave(
+            self.sid, Reason.STATE_MISMATCH, self.host.wall(), tell=True, action=Action.RECONNECT
+        )
+        self.host.apply(leave)
+
+    async def close(self) -> None:
+        """Ends signal and media."""
+        self.closed = True
+        if self.sink is not None:
+            self.sink.close()
+            self.sink = None
+        await self.connection.close()
+
+    def tick(self) -> None:
+        """Judges the session by its silences (called each second)."""
+        now = self._stack.now()
+        if self.closed:
+            return
+        heard = self.connection.heard_at()
+        if self.participant.state != State.ACTIVE and now - self._opened_at >= JOIN_TIMEOUT:
+            self._leave(Reason.JOIN_FAILURE, tell=True)
+        elif heard is not None and now - heard >= SILENCE_GONE:
+            self._leave(Reason.CONNECTION_TIMEOUT)
+        elif heard is not None and now - heard >= SILENCE_FAILED and not self._failed:
+            self.media_failed("silence")
+        elif isinstance(self.connection, DualConnection):
+            waiting = self.connection.waiting_since
+            if waiting is not None and self.sink is not None and now - waiting >= ANSWER_TIMEOUT:
+                self.reconnect()
+
+    def quality(self) -> tuple[models.ConnectionQuality, float]:
+        """Returns the quality of the connection now, and its score from 0 to 5."""
+        now = self._stack.now()
+        heard = self.connection.heard_at()
+        silence = now - heard if heard is not None else 0.0
+        if silence >= SILENCE_LOST:
+            return models.ConnectionQuality.LOST, 0.0
+        loss = self.connection.loss()
+        if silence >= SILENCE_POOR or loss >= 0.2:
+            return models.ConnectionQuality.POOR, 2.0
+        if loss >= 0.05:
+            return models.ConnectionQuality.GOOD, 3.5
+        return models.ConnectionQuality.EXCELLENT, 5.0
+
+    # -- media (ConnectionObserver) -----------------------------------------------------------------------------------
+
+    def bind_track(self, cid: str, mid: str) -> str | None:
+        """See `ConnectionObserver`."""
+        return self.host.room.bind_track(self.sid, cid, mid)
+
+    def track_live(self, sid: str) -> None:
+        """See `ConnectionObserver`."""
+        self.host.apply(self.host.room.track_live(self.sid, sid))
+
+    def track_gone(self, sid: str) -> None:
+        """See `ConnectionObserver`."""
+        self.host.apply(self.host.room.track_gone(self.sid, sid))
+
+    def send_offer(self, exchange: Exchange) -> None:
+        """See `ConnectionObserver`."""
+        self.send(rtc.SignalResponse(offer=_description("offer", exchange)))
+
+    def require_sections(self, audios: int) -> None:
+        """See `ConnectionObserver`."""
+        requirement = rtc.MediaSectionsRequirement(num_audios=audios)
+        self.send(rtc.SignalResponse(media_sections_requirement=requirement))
+
+    def media_connected(self, *, primary: bool) -> None:
+        """See `ConnectionObserver`."""
+        if primary:
+            self.host.apply(self.host.room.activated(self.sid))
+
+    def media_failed(self, why: str) -> None:
+        """See `ConnectionObserver`: the client is asked to resume; if it does not, silence ends the session."""
+        if self._failed or self.closed:
+            return
+        self._failed = True
+        logger.info("media failed", extra={"participant": self.sid, "why": why})
+        if self.sink is not None:
+            self.sink.send(leave_message(Reason.CONNECTION_TIMEOUT, Action.RESUME))
+            self.sink.close()
+            self.sink = None
+            self.signal_lost_at = self.host.wall()
+
+    def channel_open(self, label: str) -> None:
+        """See `ConnectionObserver`: what came while the channel was closed follows."""
+        self._channels.add(label)
+        if label != RELIABLE:
+            return
+        now = self._stack.now()
+        while self._waiting:
+            at, data = self._waiting.popleft()
+            if now - at <= REPLAY_WINDOW:
+                self.connection.data_peer.send(RELIABLE, data)
+        self._waiting_bytes = 0
+
+    def channel_message(self, label: str, data: bytes) -> None:
+        """See `ConnectionObserver`."""
+        if self.closed or label == DATA_TRACK:
+            return
+        reliable = label != LOSSY
+        packet = models.DataPacket()
+        if label in {RELIABLE, LOSSY}:
+            try:
+                packet.ParseFromString(data)
+            except DecodeError:
+                logger.info("data packet dropped", extra={"participant": self.sid})
+                return
+        else:
+            packet.user.payload = data
+        if not self.host.rpc_answered(packet):
+            self.host.apply(self.host.room.data(self.sid, packet, reliable=reliable))
+
+    def deliver(self, data: bytes, *, reliable: bool) -> None:
+        """Sends a data packet down; reliable ones wait a moment for the channel to open."""
+        if self.connection.data_peer.send(RELIABLE if reliable else LOSSY, data) or not reliable:
+            return
+        if RELIABLE in self._channels or self._waiting_bytes + len(data) > REPLAY_BYTES:
+            return
+        self._waiting.append((self._stack.now(), data))
+        self._waiting_bytes += len(data)
+
+    def subscribe(self, wanted: dict[str, Wanted]) -> None:
+        """Makes these tracks the whole set that the client receives."""
+        self.connection.want(wanted)
+
+
+def _description(kind: str, exchange: Exchange) -> rtc.SessionDescription:
+    return rtc.SessionDescription(
+        type=kind, sdp=exchange.text, id=exchange.id, mid_to_track_id=dict(exchange.mid_to_track)
+    )
+
+
+def _subscribed_sids(request: rtc.UpdateSubscription) -> list[str]:
+    return [*request.track_sids, *(sid for tracks in request.participant_tracks for sid in tracks.track_sids)]

@@ -1,0 +1,381 @@
+"""The signal connection: `/rtc` (v0), `/rtc/v1`, and their `/validate`.
+
+The WebSocket is accepted only when the join has succeeded; whatever fails before is a plain HTTP answer, in the words of
+the original, because clients read them (facts, livekit-server B and D).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from livekit.protocol import models, rtc
+from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from roomkeeper.errors import InvalidToken
+from roomkeeper.sfu.limits import LimitExceeded, Limits, TokenBucket
+from roomkeeper.sfu.live import LiveRoom
+from roomkeeper.sfu.media.dual import DualConnection
+from roomkeeper.sfu.participant import Joiner
+from roomkeeper.sfu.room import RoomFull, leave_message
+from roomkeeper.sfu.rooms import Rooms, TooManyRooms
+from roomkeeper.sfu.session import Session
+from roomkeeper.wire.claims import Claims
+from roomkeeper.wire.tokens import verify
+
+logger = logging.getLogger(__name__)
+
+SERVER_VERSION = "1.13.5"
+"""The livekit-server release whose behaviour this server follows; clients switch features on by it."""
+PROTOCOL = 17
+AGENT_PROTOCOL = 1
+PING_INTERVAL, PING_TIMEOUT = 5, 15
+MAX_UNSENT = 2000
+"""Messages waiting for a slow client before its connection is given up; it may resume."""
+NO_SUCH_ROOM = "requested room does not exist"
+"""Clients compare this text exactly (facts, web client D)."""
+GONE = 1000
+TRUE = frozenset({"1", "true", "TRUE", "True", "t"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Exception):  # noqa: N818
+    """A connection that gets an HTTP answer instead of a WebSocket."""
+
+    status: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A verified wish to join."""
+
+    claims: Claims
+    request: rtc.JoinRequest
+    single: bool
+
+
+class SignalSink:
+    """One WebSocket's way out: a bounded queue and its writer."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self.as_json = False
+        self._websocket = websocket
+        self._queue: asyncio.Queue[rtc.SignalResponse | None] = asyncio.Queue()
+        self._closed = False
+
+    def send(self, message: rtc.SignalResponse) -> None:
+        """Queues a message; a client that reads nothing loses its connection."""
+        if self._closed:
+            return
+        if self._queue.qsize() >= MAX_UNSENT:
+            self.close()
+            return
+        self._queue.put_nowait(message)
+
+    def close(self) -> None:
+        """Closes the WebSocket after what is queued."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put_nowait(None)
+
+    async def write(self) -> None:
+        """Writes until closed."""
+        while (message := await self._queue.get()) is not None:
+            if self.as_json:
+                await self._websocket.send_text(json_format.MessageToJson(message, indent=None))
+            else:
+                await self._websocket.send_bytes(message.SerializeToString())
+        await self._websocket.close(GONE)
+
+
+class SignalEndpoint:
+    """Everything below `/rtc`."""
+
+    def __init__(self, rooms: Rooms, keys: Mapping[str, str], limits: Limits, info: models.ServerInfo) -> None:
+        self._rooms = rooms
+        self._keys = keys
+        self._limits = limits
+        self._info = info
+
+    # -- admission ----------------------------------------------------------------------------------------------------
+
+    async def validate(self, request: Request) -> Response:
+        """`GET /rtc/validate` and `/rtc/v1/validate`: says whether and why not a client may join."""
+        try:
+            admission = self._admit(request, single=request.url.path.startswith("/rtc/v1"))
+            self._check_room(admission.claims)
+        except Refused as refused:
+            return PlainTextResponse(refused.words, refused.status)
+        return PlainTextResponse("success")
+
+    def _admit(self, connection: HTTPConnection, *, single: bool) -> Admission:
+        query = connection.query_params
+        header = connection.headers.get("authorization", "")
+        token = header.removeprefix("Bearer ") if header else query.get("access_token", "")
+        if not token:
+            raise Refused(401, "no access token; send Authorization: Bearer or access_token")
+        try:
+            claims = verify(token, self._keys, now=self._rooms.stack.wall())
+        except InvalidToken as error:
+            raise Refused(401, f"invalid token: {error.detail}") from None
+        if not claims.video.room_join:
+            raise Refused(401, "no permissions to access the room")
+        if not claims.identity:
+            raise Refused(400, "identity cannot be empty")
+        if not claims.video.room:
+            raise Refused(400, "no room name")
+        for what, name in (("room name", claims.video.room), ("identity", claims.identity), ("name", claims.name)):
+            _check(lambda what=what, name=name: self._limits.check_name(name, what=what))  # type: ignore[misc]
+        _check(lambda: self._limits.check_metadata(claims.metadata))
+        _check(lambda: self._limits.check_attributes(claims.attributes))
+        wrapped = query.get("join_request", "")
+        if wrapped:
+            request = self._unwrap(wrapped)
+        elif single:
+            raise Refused(400, "join_request is required on /rtc/v1")
+        else:
+            request = _request_of(query)
+        return Admission(claims, request, single=single or bool(wrapped))
+
+    def _unwrap(self, text: str) -> rtc.JoinRequest:
+        limit = self._limits.join_request_bytes
+        try:
+            wrapped = rtc.WrappedJoinRequest.FromString(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            raw = wrapped.join_request
+            if wrapped.compression == rtc.WrappedJoinRequest.GZIP:
+                unpacker = zlib.decompressobj(wbits=31)
+                raw = unpacker.decompress(raw, limit + 1)
+            if len(raw) > limit:
+                raise Refused(413, f"join_request is longer than {limit} bytes")
+            return rtc.JoinRequest.FromString(raw)
+        except (binascii.Error, ValueError, DecodeError, zlib.error):
+            raise Refused(400, "join_request is malformed") from None
+
+    def _check_room(self, claims: Claims) -> None:
+        """Refuses to make a room that must not be made: creation is off, or the name is buried for this token."""
+        name = claims.video.room
+        if self._rooms.find(name) is not None:
+            return
+        if not self._rooms.config.auto_create and not claims.video.room_create:
+            raise Refused(404, NO_SUCH_ROOM)
+        strict = self._rooms.config.strict
+        if not strict and self._rooms.tombstones.refuses(name, claims.issued_at, claims.digest):
+            raise Refused(404, NO_SUCH_ROOM)
+
+    def _room_for(self, claims: Claims) -> LiveRoom:
+        self._check_room(claims)
+        config = claims.room_config or RoomConfiguration()
+        request = CreateRoomRequest(
+            name=claims.video.room,
+            empty_timeout=config.empty_timeout,
+            departure_timeout=config.departure_timeout,
+            max_participants=config.max_participants,
+            metadata=config.metadata,
+            agents=config.agents,
+        )
+        try:
+            return self._rooms.open(request)
+        except LimitExceeded as error:
+            raise Refused(400, error.detail) from None
+        except TooManyRooms as error:
+            raise Refused(503, str(error)) from None
+
+    # -- connection ---------------------------------------------------------------------------------------------------
+
+    async def v0(self, websocket: WebSocket) -> None:
+        """`/rtc`: two peer connections, unless the client sends a join request."""
+        await self._serve(websocket, single=False)
+
+    async def v1(self, websocket: WebSocket) -> None:
+        """`/rtc/v1`: a single peer connection."""
+        await self._serve(websocket, single=True)
+
+    async def _serve(self, websocket: WebSocket, *, single: bool) -> None:
+        try:
+            admission = self._admit(websocket, single=single)
+            if admission.request.reconnect:
+                await self._resume(websocket, admission)
+            else:
+                await self._join(websocket, admission)
+        except Refused as refused:
+            await websocket.send_denial_response(PlainTextResponse(refused.words, refused.status))
+
+    async def _join(self, websocket: WebSocket, admission: Admission) -> None:
+        claims, request = admission.claims, admission.request
+        live = self._room_for(claims)
+        joiner = Joiner(
+            identity=claims.identity,
+            name=claims.name,
+            kind=claims.kind,
+            kind_details=claims.kind_details,
+            metadata=request.metadata or claims.metadata,
+            attributes=tuple({**claims.attributes, **request.participant_attributes}.items()),
+            permission=claims.video.permission(),
+            client=request.client_info,
+            auto_subscribe=request.connection_settings.auto_subscribe,
+            token_digest=claims.digest,
+        )
+        _check(lambda: self._limits.check_metadata(joiner.metadata))
+        _check(lambda: self._limits.check_attributes(dict(joiner.attributes)))
+        try:
+            session = live.join(joiner, single=admission.single)
+        except RoomFull as error:
+            raise Refused(500, error.detail) from None
+        self._rooms.remember_claims(session.sid, claims)
+        await websocket.accept()
+        sink = SignalSink(websocket)
+        session.attach(sink)
+        session.send(rtc.SignalResponse(join=self._join_response(live, session)))
+        live.apply(live.room.answered(session.sid))
+        live.refresh_token(session)
+        for track in request.add_track_requests:
+            live.apply(live.room.add_track(session.sid, track))
+        if isinstance(session.connection, DualConnection):
+            session.connection.offer()
+        elif request.HasField("publisher_offer"):
+            session.take_offer(request.publisher_offer)
+        else:
+            session.require_sections(0)
+        await self._talk(websocket, session, sink)
+
+    def _join_response(self, live: LiveRoom, session: Session) -> rtc.JoinResponse:
+        room = live.room
+        return rtc.JoinResponse(
+            room=room.describe(),
+            participant=session.participant.info(),
+            other_participants=[other.info() for other in room.others(session.sid)],
+            server_version=self._info.version,
+            subscriber_primary=not session.single,
+            client_configuration=models.ClientConfiguration(),
+            ping_interval=PING_INTERVAL,
+            ping_timeout=PING_TIMEOUT,
+            server_info=self._info,
+            enabled_publish_codecs=[models.Codec(mime="audio/opus")],
+            fast_publish=session.participant.permission.can_publish,
+        )
+
+    async def _resume(self, websocket: WebSocket, admission: Admission) -> None:
+        claims = admission.claims
+        live = self._rooms.find(claims.video.room)
+        if live is None:
+            self._check_room(claims)
+            if self._rooms.config.strict:
+                # The original makes the room before it finds that there is nobody to resume (facts A).
+                live = self._room_for(claims)
+        session = live.session_of(claims.identity) if live is not None else None
+        await websocket.accept()
+        if session is None or live is None:
+            mismatch = leave_message(models.DisconnectReason.STATE_MISMATCH, rtc.LeaveRequest.RECONNECT)
+            await websocket.send_bytes(mismatch.SerializeToString())
+            await websocket.close(GONE)
+            return
+        sink = SignalSink(websocket)
+        if self._rooms.stack.now() < session.cut_resumes_until:
+            session.cut_resumes_until = 0.0
+            await websocket.close(GONE)
+            return
+        live.room.tokens.add(claims.digest)
+        session.resume(sink, rtc.ReconnectResponse(server_info=self._info))
+        await self._talk(websocket, session, sink)
+
+    async def _talk(self, websocket: WebSocket, session: Session, sink: SignalSink) -> None:
+        reader = asyncio.create_task(self._read(websocket, session, sink))
+        writer = asyncio.create_task(sink.write())
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reader, writer):
+                task.cancel()
+            results = await asyncio.gather(reader, writer, return_exceptions=True)
+            session.detach(sink)
+            if session.closed:
+                self._rooms.forget_claims(session.sid)
+            for result in results:
+                if isinstance(result, Exception) and not isinstance(result, (WebSocketDisconnect, RuntimeError)):
+                    logger.error("signal connection failed", exc_info=result, extra={"participant": session.sid})
+
+    async def _read(self, websocket: WebSocket, session: Session, sink: SignalSink) -> None:
+        bucket = TokenBucket(self._limits.signal_messages)
+        while True:
+            frame = await websocket.receive()
+            if frame["type"] == "websocket.disconnect":
+                return
+            if not bucket.take(now=self._rooms.stack.now()):
+                logger.info("signal rate exceeded", extra={"participant": session.sid})
+                return
+            data: bytes | str | None = frame.get("bytes")
+            if data is None:
+                data = frame.get("text") or ""
+            if len(data) > self._limits.signal_frame_bytes:
+                logger.info("signal frame too large", extra={"participant": session.sid, "size": len(data)})
+                return
+            request = rtc.SignalRequest()
+            try:
+                if isinstance(data, bytes):
+                    request.ParseFromString(data)
+                else:
+                    json_format.Parse(data, request, ignore_unknown_fields=True)
+            except (DecodeError, json_format.ParseError, json.JSONDecodeError, RecursionError):
+                logger.info("signal frame malformed", extra={"participant": session.sid})
+                return
+            sink.as_json = not isinstance(data, bytes)
+            if not session.closed:
+                session.receive(request)
+
+
+def _check(check: object) -> None:
+    try:
+        check()  # type: ignore[operator]
+    except LimitExceeded as error:
+        raise Refused(400, error.detail) from None
+
+
+def _request_of(query: Mapping[str, str]) -> rtc.JoinRequest:
+    """Reads the query parameters of v0 into the join request that v1 sends."""
+    attributes: dict[str, str] = {}
+    if query.get("attributes"):
+        try:
+            text = query["attributes"]
+            decoded = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            attributes = {str(key): str(value) for key, value in decoded.items()}
+        except (binascii.Error, ValueError, AttributeError, RecursionError):
+            raise Refused(400, "attributes are malformed") from None
+    sdk = query.get("sdk", "").upper()
+    info = models.ClientInfo(
+        sdk=models.ClientInfo.SDK.Value(sdk) if sdk in models.ClientInfo.SDK.keys() else models.ClientInfo.UNKNOWN,  # noqa: SIM118
+        version=query.get("version", ""),
+        protocol=_number(query.get("protocol", "")),
+        os=query.get("os", ""),
+        os_version=query.get("os_version", ""),
+        device_model=query.get("device_model", ""),
+        browser=query.get("browser", ""),
+        browser_version=query.get("browser_version", ""),
+        network=query.get("network", ""),
+        client_protocol=_number(query.get("client_protocol", "")),
+    )
+    return rtc.JoinRequest(
+        client_info=info,
+        connection_settings=rtc.ConnectionSettings(
+            auto_subscribe=query.get("auto_subscribe", "1") in TRUE,
+            adaptive_stream=query.get("adaptive_stream", "") in TRUE,
+        ),
+        participant_attributes=attributes,
+        reconnect=query.get("reconnect", "") in TRUE,
+        participant_sid=query.get("sid", ""),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
