@@ -1,0 +1,42 @@
+"""`roomkeeper dev`: room server, interviewer and page on this machine, under one address.
+
+```
+plan        what runs, on which ports        supervisor  starts, watches, stops
+child       one process and its descendants  janitor     stops them if `dev` itself is killed
+output      the terminal                     probes      is it ready?
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+
+def dev(
+    *,
+    host: Annotated[str | None, typer.Option(help="A loopback address. [default: 127.0.0.1]")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "--page-port", help="The page to open. [default: 8080, or a free one]")
+    ] = None,
+    sfu_port: Annotated[int | None, typer.Option(help="Room server. [default: 7880, or a free one]")] = None,
+    udp_port: Annotated[int | None, typer.Option(help="Its media. [default: 7882, or a free one]")] = None,
+    open_page: Annotated[bool | None, typer.Option("--open/--no-open", help="Open the page in the browser.")] = None,
+) -> None:
+    """Run everything on this machine: room server, example interviewer, page. Ctrl-C stops it all."""
+    from roomkeeper.cli.dev.plan import DevSettings, plan
+    from roomkeeper.cli.dev.supervisor import run
+    from roomkeeper.cli.extras import needs
+    from roomkeeper.settings import Sources, load
+
+    with needs("demo"):
+        import aiortc  # noqa: F401 - the three children need these; said here once instead of by each of them
+        import espeakng_loader  # noqa: F401
+        import moonshine_voice  # noqa: F401
+        import starlette  # noqa: F401
+
+    flags = {"host": host, "port": port, "sfu_port": sfu_port, "udp_port": udp_port, "open": open_page}
+    settings = load(DevSettings, "dev", flags=flags, sources=Sources.of_process())
+    asyncio.run(run(plan(settings), open_page=settings.open))

@@ -1,0 +1,121 @@
+"""One process of `roomkeeper dev`, with everything that it starts itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from roomkeeper.cli.dev.output import Line
+from roomkeeper.errors import RoomkeeperError
+
+if TYPE_CHECKING:
+    from roomkeeper.cli.dev.janitor import Janitor
+    from roomkeeper.cli.dev.output import Terminal
+    from roomkeeper.cli.dev.plan import Command
+
+GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+MAX_LINE = 64 * 1024
+"""Bytes after which a line without end is printed as it is."""
+
+
+class ChildDied(RoomkeeperError):
+    """Everything is stopped, since a part ended by itself; its last lines are above."""
+
+
+class Child:
+    """A running process, in a session (and process group) of its own."""
+
+    def __init__(self, command: Command, process: asyncio.subprocess.Process, terminal: Terminal) -> None:
+        self._command = command
+        self._process = process
+        self._terminal = terminal
+        self._said: dict[str, asyncio.Event] = {}
+        self._output = asyncio.create_task(self._pass_output_on())
+
+    @classmethod
+    async def start(cls, command: Command, terminal: Terminal, janitor: Janitor) -> Child:
+        """Start the process."""
+        process = await asyncio.create_subprocess_exec(
+            *command.argv,
+            env=dict(command.env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        janitor.adopt(process.pid)
+        return cls(command, process, terminal)
+
+    @property
+    def name(self) -> str:
+        """Tell which part this is."""
+        return self._command.name
+
+    @property
+    def group(self) -> int:
+        """The process group of the process and its descendants."""
+        return self._process.pid
+
+    async def ready(self) -> None:
+        """Wait until it serves."""
+        await self._command.ready(self)
+
+    async def said(self, message: str) -> None:
+        """Wait until it logs this message."""
+        await self._said.setdefault(message, asyncio.Event()).wait()
+
+    async def fail_when_it_ends(self) -> None:
+        """Watch it.
+
+        Raises:
+            ChildDied: It ended.
+        """
+        status = await self._process.wait()
+        await asyncio.wait({self._output}, timeout=1.0)
+        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with exit status {status}"
+        raise ChildDied(f"`{self.name}` ended {how}.")
+
+    async def stop(self) -> None:
+        """End it and its descendants: ask, then after a while insist. Returns when the process is gone."""
+        try:
+            if self._process.returncode is None:
+                self._signal(signal.SIGTERM)
+                await asyncio.wait_for(self._process.wait(), GRACE)
+        except TimeoutError:
+            self._terminal.notice(f"{self.name} does not stop; killing it.")
+        finally:
+            # Who outlived the leader, or never listened, has no one left to wait for.
+            self.kill()
+            await self._process.wait()
+            await asyncio.wait({self._output}, timeout=1.0)
+            self._output.cancel()
+
+    def kill(self) -> None:
+        """End it and its descendants now."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+            os.killpg(self.group, number)
+
+    async def _pass_output_on(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - it was started with a pipe
+        rest = b""
+        while chunk := await self._process.stdout.read(MAX_LINE):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MAX_LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._print(line)
+        if rest:
+            self._print(rest)
+
+    def _print(self, raw: bytes) -> None:
+        line = Line.parse(raw.decode(errors="replace").rstrip("\r"))
+        self._terminal.child(self.name, line.text)
+        self._said.setdefault(line.message, asyncio.Event()).set()

@@ -1,0 +1,160 @@
+"""What `roomkeeper dev` runs: three processes that find each other by the LIVEKIT_* environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import roomkeeper
+from roomkeeper.cli.dev import probes
+from roomkeeper.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from roomkeeper.cli.dev.child import Child
+
+AGENT_NAME = "interviewer"
+API_KEY, API_SECRET = "devkey", "secret"
+PAGE_PORT, SFU_PORT, UDP_PORT = 8080, 7880, 7882
+
+
+@dataclass(frozen=True, slots=True)
+class DevSettings:
+    """Section `dev`; a port that is not set is the usual one or, where that is taken, a free one."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    sfu_port: int | None = None
+    udp_port: int | None = None
+    open: bool = True
+
+    def __post_init__(self) -> None:
+        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
+            raise ConfigError(
+                f"--host {self.host}: `dev` gives tokens to anyone who reaches it, so it stays on loopback. "
+                "To be reached by others, run `roomkeeper sfu` with keys of your own."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One process to run."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    ready: Callable[[Child], Awaitable[None]]
+    """Returns once the process serves; what it waits for is real, not a delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that runs, in stages: those of one stage start together, after the stage before is ready."""
+
+    stages: tuple[tuple[Command, ...], ...]
+    address: str
+    """What the user opens."""
+
+
+def plan(settings: DevSettings) -> Plan:
+    """Choose the ports and put the commands together.
+
+    Raises:
+        ConfigError: A chosen port is taken, or the example is not there.
+    """
+    page_port = _port(settings, settings.port, PAGE_PORT, "--port")
+    sfu_port = _port(settings, settings.sfu_port, SFU_PORT, "--sfu-port")
+    udp_port = _port(settings, settings.udp_port, UDP_PORT, "--udp-port")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address, sfu_url = f"http://{host}:{page_port}/", f"http://{host}:{sfu_port}/"
+    # LIVEKIT_* of the caller point elsewhere: everything here stays on this machine.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LIVEKIT_")}
+    env |= {
+        "LIVEKIT_URL": f"ws://{host}:{sfu_port}",
+        "LIVEKIT_API_KEY": API_KEY,
+        "LIVEKIT_API_SECRET": API_SECRET,
+        "PYTHONUNBUFFERED": "1",
+    }
+    sfu = Command(
+        "sfu",
+        (
+            *(sys.executable, "-P", "-m", "roomkeeper.cli", "sfu"),
+            *("--host", settings.host, "--port", str(sfu_port), "--udp-port", str(udp_port)),
+            *("--keys", f"{API_KEY}:{API_SECRET}", "--log-format", "json"),
+        ),
+        env,
+        probes.answers(sfu_url),
+    )
+    page = Command(
+        "page",
+        (sys.executable, "-P", "-m", "roomkeeper.control"),
+        env
+        | {
+            "ROOMKEEPER_CONTROL_HOST": settings.host,
+            "ROOMKEEPER_CONTROL_PORT": str(page_port),
+            "ROOMKEEPER_CONTROL_DEV": "true",
+            "ROOMKEEPER_CONTROL_AGENT": AGENT_NAME,
+        },
+        probes.answers(f"{address}readyz"),
+    )
+    module, import_path = _example()
+    worker = Command(
+        AGENT_NAME,
+        (sys.executable, "-P", "-m", module, "start"),
+        env | {"PYTHONPATH": os.pathsep.join(filter(None, (*import_path, env.get("PYTHONPATH"))))},
+        probes.says("registered worker"),
+    )
+    return Plan(((sfu,), (page, worker)), address)
+
+
+def _example() -> tuple[str, tuple[str, ...]]:
+    """Find the interviewer: in the wheel it is inside the package, in a checkout beside it.
+
+    Returns:
+        Its module, and what to add to the import path.
+    """
+    name = f"examples.{AGENT_NAME}"
+    package = Path(roomkeeper.__file__).parent
+    if (package / "examples").is_dir():
+        return f"roomkeeper.{name}", ()
+    checkout = package.parents[1]
+    if (checkout / "examples" / AGENT_NAME).is_dir():
+        return name, (str(checkout),)
+    raise ConfigError("The example interviewer is not there; install the wheel, or run from a checkout.")
+
+
+def _port(settings: DevSettings, wanted: int | None, usual: int, flag: str) -> int:
+    if wanted is not None and wanted != 0:
+        if not _is_free(settings.host, wanted):
+            raise ConfigError(f"Port {wanted} on {settings.host} is in use; choose another with {flag}, 0 for any.")
+        return wanted
+    if wanted is None and _is_free(settings.host, usual):
+        return usual
+    with _socket(settings.host, socket.SOCK_STREAM) as probe:
+        probe.bind((settings.host, 0))
+        free: int = probe.getsockname()[1]
+        return free
+
+
+def _is_free(host: str, port: int) -> bool:
+    """Tell whether both the TCP and the UDP port can be had: media takes both."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with _socket(host, kind) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                return False
+    return True
+
+
+def _socket(host: str, kind: socket.SocketKind) -> socket.socket:
+    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    if kind is socket.SOCK_STREAM:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, or TIME_WAIT looks taken
+    return probe

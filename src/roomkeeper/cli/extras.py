@@ -1,0 +1,33 @@
+"""Commands need extras; whoever lacks one is told its name instead of a traceback."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from roomkeeper.errors import RoomkeeperError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MissingExtra(RoomkeeperError):
+    """This command needs packages that are not installed."""
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Wrap the imports of a command.
+
+    Args:
+        extra: What the packages are installed by, such as `sfu`.
+
+    Raises:
+        MissingExtra: A third-party package is missing. A missing module of our own is a bug and passes through.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "roomkeeper":
+            raise
+        raise MissingExtra(f"Run: pip install 'roomkeeper[{extra}]' ({error.name} was not found)") from error
