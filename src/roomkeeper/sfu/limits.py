@@ -1,8 +1,8 @@
 """How much anybody may send.
 
-The original limits the sizes of names, metadata and attributes (livekit-server `pkg/config/config.go`) and nothing else:
-no rates, no frames. These do: a client or worker beyond them is told, slowed or closed by whoever reads from it, and
-nobody else notices. The rates are far above what an SDK sends and far below what would keep a core busy.
+The original limits the sizes of names, metadata and attributes (livekit-server `pkg/config/config.go`) and nothing
+else: no rates, no frames. These do: a client or worker beyond them is told, slowed or closed by whoever reads from it,
+and nobody else notices. The rates are far above what an SDK sends and far below what would keep a core busy.
 """
 
 from __future__ import annotations

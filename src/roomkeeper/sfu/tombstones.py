@@ -48,7 +48,7 @@ class Tombstones:
     def __len__(self) -> int:
         return len(self._buried)
 
-    def bury(self, room: str, *, at: float, digests: Iterable[str] = ()) -> None:
+    def bury(self, room: str, at: float, digests: Iterable[str] = ()) -> None:
         """Remember that a room was deleted.
 
         Args:

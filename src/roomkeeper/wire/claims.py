@@ -139,6 +139,18 @@ class Claims:
         by_kind = self.kind in (models.ParticipantInfo.AGENT, models.ParticipantInfo.EGRESS)
         return by_kind or self.video.agent or self.video.recorder
 
+    def updated(
+        self,
+        *,
+        name: str,
+        metadata: str,
+        attributes: Mapping[str, str],
+        permission: models.ParticipantPermission,
+    ) -> Claims:
+        """Return these claims with what may have changed while the participant was in the room."""
+        video = self.video.with_permission(permission)
+        return replace(self, name=name, metadata=metadata, attributes=dict(attributes), video=video)
+
 
 def claims_of(payload: dict[str, Any], *, digest: str, expires_at: float) -> Claims:
     """Read the JSON object of a verified token.

@@ -167,6 +167,18 @@ def test_a_permission_replaces_what_it_speaks_of_and_reads_back_the_same() -> No
     assert changed.permission() == permission
 
 
+def test_claims_follow_what_changed_in_the_room() -> None:
+    claims = Claims(identity="ada", name="Ada", metadata="old", video=VideoGrants(room="r", room_join=True))
+    permission = models.ParticipantPermission(can_subscribe=True)
+    assert claims.updated(name="A", metadata="new", attributes={"a": "b"}, permission=permission) == Claims(
+        identity="ada",
+        name="A",
+        metadata="new",
+        attributes={"a": "b"},
+        video=VideoGrants(room="r", room_join=True, can_publish=False, can_publish_data=False),
+    )
+
+
 def test_the_jti_stands_in_for_a_missing_subject() -> None:
     assert tokens.verify(forge({"iss": "other", "exp": NOW + 1, "jti": "j"}), KEYS, now=NOW).identity == "j"
 
