@@ -125,6 +125,7 @@ def _http_config(config: SfuConfig, app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,
+        log_level="warning",  # its INFO lines hold query strings, and those hold access tokens
         access_log=False,
         server_header=False,
         lifespan="off",
