@@ -1,0 +1,105 @@
+"""The room server under test, and participants in it.
+
+By default the suite starts `roomkeeper sfu` on free loopback ports. `LIVEKIT_URL`, `LIVEKIT_API_KEY` and
+`LIVEKIT_API_SECRET` point it at a server that runs already, `LIVEKIT_SERVER` at an executable of livekit-server that it
+starts instead. Tests of what Roomkeeper does better are then left out, and with `LIVEKIT_URL` also those that start,
+configure and kill the server.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from livekit import api
+
+from tests.conformance.support.clients import Joiner, SignalPath
+from tests.conformance.support.server import Options, Server, ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+RUNNING_URL = os.environ.get("LIVEKIT_URL")
+REFERENCE = os.environ.get("LIVEKIT_SERVER")
+
+MARKERS = {
+    "improvement": "what `roomkeeper sfu` does better than livekit-server on purpose",
+    "own_server": "needs a server that the test starts, configures or kills",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers of this suite."""
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the server under test is not meant to do."""
+    unfit = {"improvement"} if RUNNING_URL or REFERENCE else set()
+    if RUNNING_URL:
+        unfit.add("own_server")
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unfit)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The room server under test."""
+    if RUNNING_URL:
+        yield Server(RUNNING_URL, os.environ["LIVEKIT_API_KEY"], os.environ["LIVEKIT_API_SECRET"])
+        return
+    process = ServerProcess(Options(), tmp_path_factory.mktemp("server") / "server.log", REFERENCE)
+    process.start()
+    yield process.server
+    assert process.stop() == 0, process.log.read_text(errors="replace")[-2000:]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[[Options], ServerProcess]]:
+    """Start servers with options of the test's own; they are killed after the test."""
+    processes: list[ServerProcess] = []
+
+    def start(options: Options) -> ServerProcess:
+        process = ServerProcess(options, tmp_path / f"server-{len(processes)}.log", REFERENCE)
+        processes.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+
+
+@pytest.fixture
+def room() -> str:
+    """A room name of this test's own."""
+    return f"room-{uuid4().hex[:12]}"
+
+
+@pytest.fixture(params=["v0", "v1"])
+def path(request: pytest.FixtureRequest) -> SignalPath:
+    """How clients signal: the test runs over both ways."""
+    chosen: SignalPath = request.param
+    return chosen
+
+
+@pytest.fixture
+async def join(server: Server, room: str, request: pytest.FixtureRequest) -> AsyncIterator[Joiner]:
+    """Let participants join the room of this test, over `path` if the test asks for it."""
+    path: SignalPath = request.getfixturevalue("path") if "path" in request.fixturenames else "v0"
+    joiner = Joiner(server, room, path)
+    yield joiner
+    await joiner.close()
+
+
+@pytest.fixture
+async def lkapi(server: Server) -> AsyncIterator[api.LiveKitAPI]:
+    """The room API with every right."""
+    async with api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
+        yield lkapi
