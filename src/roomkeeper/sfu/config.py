@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 - read at run time by settings.load
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - likewise
 
 from roomkeeper.errors import ConfigError
 
+MAX_PORT = 65535
 DEV_KEYS: Mapping[str, str] = {"devkey": "secret"}
 """The keys of `livekit-server --dev`."""
 
@@ -54,8 +55,8 @@ class SfuConfig:
 
     def __post_init__(self) -> None:
         for name, port in (("port", self.port), ("udp_port", self.udp_port)):
-            if not 0 <= port <= 65535:
-                raise ConfigError(f"{name} is {port}, it must be between 0 and 65535.")
+            if not 0 <= port <= MAX_PORT:
+                raise ConfigError(f"{name} is {port}, it must be between 0 and {MAX_PORT}.")
         if not self.keys or not all(self.keys) or not all(self.keys.values()):
             raise ConfigError("keys needs at least one KEY:SECRET, both non-empty.")
         if self.webhook_key and self.webhook_key not in self.keys:

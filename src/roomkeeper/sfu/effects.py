@@ -1,15 +1,16 @@
 """What a room decides, for the shell to carry out: values without I/O.
 
-`room.Room` returns a list of these from every method. They name participants by `PA_` sid, because an identity may belong
-to two sessions for the moment in which one replaces the other.
+`room.Room` returns a list of these from every method. They name participants by `PA_` sid, because an identity may
+belong to two sessions for the moment in which one replaces the other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from livekit.protocol import models, rtc
+if TYPE_CHECKING:
+    from livekit.protocol import models, rtc
 
 WebhookName = Literal[
     "room_started",

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from livekit.protocol import models, rtc
 from livekit.protocol.webhook import WebhookEvent
 
 from roomkeeper.errors import RoomkeeperError
+from roomkeeper.sfu import activity
 from roomkeeper.sfu.effects import (
     CloseRoom,
     CloseSession,
@@ -28,9 +28,13 @@ from roomkeeper.sfu.effects import (
     StopTrack,
 )
 from roomkeeper.sfu.media.connection import MediaStack, Wanted
-from roomkeeper.sfu.participant import Joiner, Participant
-from roomkeeper.sfu.room import Room
 from roomkeeper.sfu.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from roomkeeper.sfu.participant import Joiner, Participant
+    from roomkeeper.sfu.room import Room
 
 logger = logging.getLogger(__name__)
 
@@ -217,19 +221,19 @@ class LiveRoom:
                     level = math.ceil(min(1.0, loudness.level) * LEVEL_STEPS) / LEVEL_STEPS
                     levels[session.sid] = max(level, levels.get(session.sid, 0.0))
         if levels or self.room.speaking:
-            self.apply(self.room.speakers(levels))
+            self.apply(activity.speakers(self.room, levels))
 
     def measure_quality(self) -> None:
         """Tells changed connection qualities (called every 5 s)."""
-        self.apply(self.room.qualities({session.sid: session.quality() for session in self.sessions.values()}))
+        self.apply(activity.qualities(self.room, {sid: session.quality() for sid, session in self.sessions.items()}))
 
     def simulate_speaker(self, sid: str, seconds: int) -> None:
         """See `SessionHost` (SimulateScenario)."""
 
         async def pretend() -> None:
-            self.apply(self.room.speakers({**self.room.speaking, sid: 0.875}))
+            self.apply(activity.speakers(self.room, {**self.room.speaking, sid: 0.875}))
             await asyncio.sleep(min(max(seconds, 0), 60))
-            self.apply(self.room.speakers({k: v for k, v in self.room.speaking.items() if k != sid}))
+            self.apply(activity.speakers(self.room, {k: v for k, v in self.room.speaking.items() if k != sid}))
 
         self._around.spawn(pretend())
 

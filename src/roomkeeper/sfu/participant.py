@@ -54,7 +54,7 @@ class Participant:
         joined_at: Unix time in seconds.
         wants: What the client said about single tracks: True subscribed, False unsubscribed.
         disabled: Tracks that the client receives no packets of for now.
-        allowed: None if everybody may subscribe to this participant's tracks, else identity → allowed tracks (None: all).
+        allowed: None if everybody may subscribe to its tracks, else identity → allowed tracks (None: all).
         last_sequence: The last reliable message number that came from this client.
     """
 

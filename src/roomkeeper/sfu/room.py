@@ -24,7 +24,6 @@ from roomkeeper.errors import RoomkeeperError
 from roomkeeper.sfu.effects import (
     CloseRoom,
     CloseSession,
-    Deliver,
     Effect,
     ForgetParticipant,
     OfferJobs,
@@ -35,17 +34,16 @@ from roomkeeper.sfu.effects import (
     StopTrack,
 )
 from roomkeeper.sfu.limits import LimitExceeded, Limits
+from roomkeeper.sfu.messages import Answer, leave_message, participant_update, request_answer
 from roomkeeper.sfu.participant import SOURCE_LETTERS, Joiner, Participant, State, Track, track_info
+from roomkeeper.sfu.subscriptions import permission_news, wanted_tracks
 
 Reason = models.DisconnectReason
-Answer = rtc.RequestResponse
 NewId = Callable[[str], str]
 
 MAX_TRACKS = 64
 """Tracks one participant may publish or have waiting; the original sets no limit."""
-CLIENT_REASONS = frozenset(
-    {Reason.CLIENT_INITIATED, Reason.USER_UNAVAILABLE, Reason.USER_REJECTED, Reason.AGENT_ERROR}
-)
+CLIENT_REASONS = frozenset({Reason.CLIENT_INITIATED, Reason.USER_UNAVAILABLE, Reason.USER_REJECTED, Reason.AGENT_ERROR})
 DEPARTED_KEPT = 64
 """Departures remembered for clients that resume."""
 
@@ -181,8 +179,9 @@ class Room:
         if tell:
             effects.append(Signal(sid, leave_message(reason, action)))
         room = self.describe()
-        for track in participant.live_tracks():
-            effects.append(Publicize("track_unpublished", room, participant.info(), track.info))
+        effects += [
+            Publicize("track_unpublished", room, participant.info(), track.info) for track in participant.live_tracks()
+        ]
         participant.state = State.DISCONNECTED
         participant.disconnect_reason = reason
         participant.touch()
@@ -193,9 +192,9 @@ class Room:
         self.speaking.pop(sid, None)
         if not participant.hidden and reason != Reason.DUPLICATE_IDENTITY:
             self.departed = [*self.departed[-DEPARTED_KEPT:], (now, info)]
-            effects += [Signal(p.sid, _update([info])) for p in self._present() if p.sid != sid]
+            effects += [Signal(p.sid, participant_update([info])) for p in self.present() if p.sid != sid]
         self.last_left_at = now
-        effects += self._subscriptions(self._present())
+        effects += self._subscriptions(self.present())
         effects.append(
             Publicize("participant_left" if participant.was_active else "participant_connection_aborted", room, info)
         )
@@ -264,7 +263,7 @@ class Room:
         return None
 
     def bind_track(self, sid: str, cid: str, mid: str) -> str | None:
-        """Names the announced track that a section of the client's offer carries: by cid, else the first unbound one."""
+        """Names the announced track that a section of an offer carries: by cid, else the first unbound one."""
         participant = self.participants.get(sid)
         if participant is None:
             return None
@@ -288,7 +287,7 @@ class Room:
         effects.append(Publicize("track_published", self.describe(), participant.info(), track.info))
         if first:
             effects.append(OfferJobs(participant.info(), publisher=True))
-        return [*effects, *self._subscriptions(self._present()), *self._room_update()]
+        return [*effects, *self._subscriptions(self.present()), *self._room_update()]
 
     def track_gone(self, sid: str, track_sid: str) -> list[Effect]:
         """A track is no longer offered by its publisher, or was taken away from it."""
@@ -305,7 +304,7 @@ class Room:
         if next_up is not None:
             participant.queued.remove(next_up)
             effects += self.add_track(sid, next_up)
-        return [*effects, *self._subscriptions(self._present()), *self._room_update()]
+        return [*effects, *self._subscriptions(self.present()), *self._room_update()]
 
     def mute(self, sid: str, track_sid: str, *, muted: bool) -> list[Effect]:
         """The client has muted or unmuted its track."""
@@ -371,7 +370,7 @@ class Room:
                 p.participant_identity or p.participant_sid: None if p.all_tracks else frozenset(p.track_sids)
                 for p in request.track_permissions
             }
-        return self._subscriptions(self._present())
+        return self._subscriptions(self.present())
 
     def set_disabled(self, sid: str, tracks: Iterable[str], *, disabled: bool) -> list[Effect]:
         """The client wants no packets of some tracks for now."""
@@ -381,7 +380,7 @@ class Room:
         known = {track.info.sid for p in self.participants.values() for track in p.live_tracks()}
         chosen = known & set(tracks)
         participant.disabled = participant.disabled | chosen if disabled else participant.disabled - chosen
-        return [SetSubscriptions(sid, tuple(self._wanted(participant)))]
+        return [SetSubscriptions(sid, tuple(wanted_tracks(self.participants.values(), participant)))]
 
     def tracks_subscribed(self, sid: str, tracks: Iterable[str]) -> list[Effect]:
         """Media of these tracks has begun to flow to a subscriber: each publisher is told once a track."""
@@ -395,48 +394,14 @@ class Room:
                     effects.append(Signal(publisher.sid, rtc.SignalResponse(track_subscribed=told)))
         return effects
 
-    def _wanted(self, subscriber: Participant) -> list[str]:
-        if not subscriber.active or not subscriber.permission.can_subscribe:
-            return []
-        return [
-            track.info.sid
-            for publisher in self.participants.values()
-            if publisher.sid != subscriber.sid and not publisher.hidden
-            for track in publisher.live_tracks()
-            if subscriber.wants.get(track.info.sid, subscriber.joiner.auto_subscribe)
-            and publisher.admits(subscriber, track.info.sid)
-        ]
-
     def _subscriptions(self, subscribers: Iterable[Participant]) -> list[Effect]:
         effects: list[Effect] = []
         for subscriber in subscribers:
-            wanted = self._wanted(subscriber)
-            effects += self._permission_news(subscriber)
+            effects += permission_news(self.participants.values(), subscriber)
+            wanted = wanted_tracks(self.participants.values(), subscriber)
             if set(wanted) != subscriber.subscribed:
                 subscriber.subscribed = set(wanted)
                 effects.append(SetSubscriptions(subscriber.sid, tuple(wanted)))
-        return effects
-
-    def _permission_news(self, subscriber: Participant) -> list[Effect]:
-        if not subscriber.active:
-            return []
-        effects: list[Effect] = []
-        known: dict[str, bool] = {}
-        for publisher in self.participants.values():
-            if publisher.sid == subscriber.sid or publisher.hidden:
-                continue
-            for track in publisher.live_tracks():
-                track_sid = track.info.sid
-                if not subscriber.wants.get(track_sid, subscriber.joiner.auto_subscribe):
-                    continue
-                allowed = subscriber.permission.can_subscribe and publisher.admits(subscriber, track_sid)
-                known[track_sid] = allowed
-                if subscriber.told_allowed.get(track_sid) != allowed:
-                    news = rtc.SubscriptionPermissionUpdate(
-                        participant_sid=publisher.sid, track_sid=track_sid, allowed=allowed
-                    )
-                    effects.append(Signal(subscriber.sid, rtc.SignalResponse(subscription_permission_update=news)))
-        subscriber.told_allowed = known
         return effects
 
     # -- what participants say of themselves --------------------------------------------------------------------------
@@ -481,7 +446,7 @@ class Room:
                 if not participant.may_publish(track.info.source):
                     effects.append(StopTrack(participant.sid, track.info.sid))
                     effects += self.track_gone(participant.sid, track.info.sid)
-            effects += self._subscriptions(self._present())
+            effects += self._subscriptions(self.present())
         effects = [*self._show(participant), *effects, RefreshToken(participant.sid)]
         return participant.info(), effects
 
@@ -501,104 +466,10 @@ class Room:
         self.info.metadata = metadata
         return self._room_update()
 
-    # -- data ---------------------------------------------------------------------------------------------------------
-
-    def data(self, sid: str, packet: models.DataPacket, *, reliable: bool) -> list[Effect]:
-        """Forwards a client's packet, after writing over it who sent it (facts C: DataPacket)."""
-        sender = self.participants.get(sid)
-        if sender is None or not sender.permission.can_publish_data:
-            return []
-        if reliable and packet.sequence:
-            if packet.sequence <= sender.last_sequence:
-                return []
-            sender.last_sequence = packet.sequence
-        content = packet.WhichOneof("value")
-        is_agent = sender.permission.agent or sender.joiner.kind == models.ParticipantInfo.Kind.AGENT
-        if content == "transcription" and not is_agent:
-            return []
-        if content in {"speaker", "metrics"}:
-            return []
-        identity = "" if sender.hidden else sender.identity
-        keeps = is_agent and content in {"chat_message", "stream_header", "stream_chunk", "stream_trailer"}
-        if not (keeps and packet.participant_identity):
-            packet.participant_identity = identity
-        packet.participant_sid = "" if sender.hidden else sender.sid
-        packet.kind = models.DataPacket.RELIABLE if reliable else models.DataPacket.LOSSY
-        if content == "user":
-            packet.user.participant_identity = identity
-            packet.user.participant_sid = packet.participant_sid
-        return self.deliver(packet, reliable=reliable, sender=sid)
-
-    def deliver(self, packet: models.DataPacket, *, reliable: bool, sender: str = "") -> list[Effect]:
-        """Sends a packet to its destinations, or to everybody but its sender."""
-        identities = set(packet.destination_identities)
-        sids: set[str] = set()
-        if packet.WhichOneof("value") == "user":
-            identities |= set(packet.user.destination_identities)
-            sids = set(packet.user.destination_sids)
-        chosen = [
-            p.sid
-            for p in self._present()
-            if p.sid != sender and (not (identities or sids) or p.identity in identities or p.sid in sids)
-        ]
-        return [Deliver(tuple(chosen), packet, reliable)] if chosen else []
-
-    # -- speakers and quality -----------------------------------------------------------------------------------------
-
-    def speakers(self, levels: dict[str, float]) -> list[Effect]:
-        """Tells everybody who speaks how loud, if that has changed.
-
-        Args:
-            levels: `PA_` sid → linear level in eighths, for those who speak now.
-        """
-        now = {sid: level for sid, level in levels.items() if sid in self.participants}
-        if now == self.speaking:
-            return []
-        changed = {sid: level for sid, level in now.items() if self.speaking.get(sid) != level}
-        silent = [sid for sid in self.speaking if sid not in now]
-        self.speaking = now
-        effects: list[Effect] = []
-        for listener in self._present():
-            seen = [
-                models.SpeakerInfo(sid=sid, level=level, active=True)
-                for sid, level in changed.items()
-                if self._hears(listener, sid)
-            ]
-            seen += [models.SpeakerInfo(sid=sid) for sid in silent if self._hears(listener, sid)]
-            if seen:
-                message = rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=seen))
-                effects.append(Signal(listener.sid, message))
-        return effects
-
-    def _hears(self, listener: Participant, sid: str) -> bool:
-        if listener.sid == sid:
-            return True
-        speaker = self.participants.get(sid)
-        return speaker is not None and any(t.info.sid in listener.subscribed for t in speaker.live_tracks())
-
-    def qualities(self, measured: dict[str, tuple[models.ConnectionQuality, float]]) -> list[Effect]:
-        """Tells participants about changed connection qualities.
-
-        Args:
-            measured: `PA_` sid → quality and score (0 to 5).
-        """
-        changed: list[rtc.ConnectionQualityInfo] = []
-        for sid, (quality, score) in measured.items():
-            participant = self.participants.get(sid)
-            if participant is not None and participant.quality != quality:
-                participant.quality = quality
-                changed.append(rtc.ConnectionQualityInfo(participant_sid=sid, quality=quality, score=score))
-        effects: list[Effect] = []
-        for listener in self._present():
-            seen = [info for info in changed if self._hears(listener, info.participant_sid)]
-            if seen:
-                update = rtc.ConnectionQualityUpdate(updates=seen)
-                effects.append(Signal(listener.sid, rtc.SignalResponse(connection_quality=update)))
-        return effects
-
     # -- helpers ------------------------------------------------------------------------------------------------------
 
-    def _present(self) -> list[Participant]:
+    def present(self) -> list[Participant]:
+        """Returns those who can be sent to."""
         return [p for p in self.participants.values() if p.present]
 
     def _track(self, sid: str, track_sid: str) -> tuple[Participant | None, Track | None]:
@@ -607,47 +478,13 @@ class Room:
 
     def _show(self, participant: Participant) -> list[Effect]:
         """Sends the participant's present state to all who may see it, itself included."""
-        message = _update([participant.info()])
+        message = participant_update([participant.info()])
         if participant.hidden:
             return [Signal(participant.sid, message)] if participant.present else []
-        return [Signal(p.sid, message) for p in self._present()]
+        return [Signal(p.sid, message) for p in self.present()]
 
     def _room_update(self) -> list[Effect]:
         if self.closed:
             return []
         message = rtc.SignalResponse(room_update=rtc.RoomUpdate(room=self.describe()))
-        return [Signal(p.sid, message) for p in self._present()]
-
-
-def _update(infos: list[models.ParticipantInfo]) -> rtc.SignalResponse:
-    return rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=infos))
-
-
-def leave_message(
-    reason: models.DisconnectReason,
-    action: rtc.LeaveRequest.Action = rtc.LeaveRequest.DISCONNECT,
-) -> rtc.SignalResponse:
-    """Returns the Leave that tells a client to go, resume or reconnect."""
-    return rtc.SignalResponse(
-        leave=rtc.LeaveRequest(can_reconnect=action != rtc.LeaveRequest.DISCONNECT, reason=reason, action=action)
-    )
-
-
-def request_answer(
-    reason: rtc.RequestResponse.Reason,
-    message: str,
-    *,
-    add_track: rtc.AddTrackRequest | None = None,
-    mute: rtc.MuteTrackRequest | None = None,
-    update_metadata: rtc.UpdateParticipantMetadata | None = None,
-) -> rtc.SignalResponse:
-    """Returns the answer to a request, which is repeated in it."""
-    answer = rtc.RequestResponse(
-        request_id=update_metadata.request_id if update_metadata is not None else 0,
-        reason=reason,
-        message=message,
-        add_track=add_track,
-        mute=mute,
-        update_metadata=update_metadata,
-    )
-    return rtc.SignalResponse(request_response=answer)
+        return [Signal(p.sid, message) for p in self.present()]

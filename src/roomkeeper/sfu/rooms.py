@@ -5,32 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import string
-from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from livekit.protocol import models
-from livekit.protocol.agent_dispatch import RoomAgentDispatch
-from livekit.protocol.room import CreateRoomRequest
-from livekit.protocol.webhook import WebhookEvent
 
 from roomkeeper.errors import RoomkeeperError
-from roomkeeper.sfu.config import SfuConfig
-from roomkeeper.sfu.limits import Limits
+from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.live import Dispatcher, LiveRoom, Surroundings, webhook_event
-from roomkeeper.sfu.media.connection import MediaStack
-from roomkeeper.sfu.participant import Participant
 from roomkeeper.sfu.room import Room
-from roomkeeper.sfu.tombstones import Tombstones
 from roomkeeper.wire import tokens
-from roomkeeper.wire.claims import Claims
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from livekit.protocol.agent_dispatch import RoomAgentDispatch
+    from livekit.protocol.room import CreateRoomRequest
+    from livekit.protocol.webhook import WebhookEvent
+
+    from roomkeeper.sfu.config import SfuConfig
+    from roomkeeper.sfu.limits import Limits
+    from roomkeeper.sfu.media.connection import MediaStack
+    from roomkeeper.sfu.participant import Participant
+    from roomkeeper.sfu.tombstones import Tombstones
+    from roomkeeper.wire.claims import Claims
 
 logger = logging.getLogger(__name__)
 
 Reason = models.DisconnectReason
 
-_ALPHABET = string.ascii_letters + string.digits
 OPUS = "audio/opus"
 TICK = 1.0
 SPEAKER_WINDOW = 0.4
@@ -63,11 +66,6 @@ class Publisher(Protocol):
 
     def notify(self, event: WebhookEvent) -> None:
         """Queues an event."""
-
-
-def new_id(prefix: str) -> str:
-    """Returns an id in LiveKit's form: prefix and twelve letters or digits."""
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
 class Rooms:

@@ -192,12 +192,22 @@ def run_forever(config: SfuConfig) -> None:
 
 
 class _NoHooks:
-    def notify(self, event): pass
+    def notify(self, event) -> None:
+        pass
 
 
 class _NoDispatch:
-    def room_opened(self, room, agents): pass
-    def participant_joined(self, room, p): pass
-    def track_published(self, room, p): pass
-    def participant_left(self, room, p): pass
-    def room_closed(self, room): pass
+    def room_opened(self, room, agents) -> None:
+        pass
+
+    def participant_joined(self, room, p) -> None:
+        pass
+
+    def track_published(self, room, p) -> None:
+        pass
+
+    def participant_left(self, room, p) -> None:
+        pass
+
+    def room_closed(self, room) -> None:
+        pass

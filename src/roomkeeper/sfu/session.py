@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 
-from roomkeeper.sfu.effects import Effect
-from roomkeeper.sfu.media.connection import Connection, Exchange, MediaStack, Wanted
+from roomkeeper.sfu import data
 from roomkeeper.sfu.media.dual import DualConnection
 from roomkeeper.sfu.media.peer import DATA_TRACK, LOSSY, RELIABLE
 from roomkeeper.sfu.media.sdp import InvalidDescription
 from roomkeeper.sfu.media.single import SingleConnection
+from roomkeeper.sfu.messages import Answer, leave_message, request_answer
 from roomkeeper.sfu.participant import Participant, State
-from roomkeeper.sfu.room import CLIENT_REASONS, Answer, Room, leave_message, request_answer
+from roomkeeper.sfu.room import CLIENT_REASONS, Room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from roomkeeper.sfu.effects import Effect
+    from roomkeeper.sfu.media.connection import Connection, Exchange, MediaStack, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +41,9 @@ SILENCE_FAILED = 15.0
 SILENCE_GONE = 20.0
 """Seconds without a packet until ICE counts as failed, and until the participant is removed."""
 SILENCE_POOR, SILENCE_LOST = 7.0, 12.0
+"""Seconds without a packet from which the quality is told as poor, as lost."""
+LOSS_GOOD, LOSS_POOR = 0.05, 0.2
+"""Shares of lost packets from which the quality is no longer excellent, no longer good."""
 REPLAY_WINDOW = 2.0
 REPLAY_BYTES = 1024 * 1024
 """Seconds and bytes of reliable data kept for a participant whose channels are not open yet."""
@@ -283,9 +291,9 @@ class Session:
         if silence >= SILENCE_LOST:
             return models.ConnectionQuality.LOST, 0.0
         loss = self.connection.loss()
-        if silence >= SILENCE_POOR or loss >= 0.2:
+        if silence >= SILENCE_POOR or loss >= LOSS_POOR:
             return models.ConnectionQuality.POOR, 2.0
-        if loss >= 0.05:
+        if loss >= LOSS_GOOD:
             return models.ConnectionQuality.GOOD, 3.5
         return models.ConnectionQuality.EXCELLENT, 5.0
 
@@ -336,12 +344,12 @@ class Session:
             return
         now = self._stack.now()
         while self._waiting:
-            at, data = self._waiting.popleft()
+            at, packet = self._waiting.popleft()
             if now - at <= REPLAY_WINDOW:
-                self.connection.data_peer.send(RELIABLE, data)
+                self.connection.data_peer.send(RELIABLE, packet)
         self._waiting_bytes = 0
 
-    def channel_message(self, label: str, data: bytes) -> None:
+    def channel_message(self, label: str, message: bytes) -> None:
         """See `ConnectionObserver`."""
         if self.closed or label == DATA_TRACK:
             return
@@ -349,23 +357,23 @@ class Session:
         packet = models.DataPacket()
         if label in {RELIABLE, LOSSY}:
             try:
-                packet.ParseFromString(data)
+                packet.ParseFromString(message)
             except DecodeError:
                 logger.info("data packet dropped", extra={"participant": self.sid})
                 return
         else:
-            packet.user.payload = data
+            packet.user.payload = message
         if not self.host.rpc_answered(packet):
-            self.host.apply(self.host.room.data(self.sid, packet, reliable=reliable))
+            self.host.apply(data.forward(self.host.room, self.sid, packet, reliable=reliable))
 
-    def deliver(self, data: bytes, *, reliable: bool) -> None:
+    def deliver(self, packet: bytes, *, reliable: bool) -> None:
         """Sends a data packet down; reliable ones wait a moment for the channel to open."""
-        if self.connection.data_peer.send(RELIABLE if reliable else LOSSY, data) or not reliable:
+        if self.connection.data_peer.send(RELIABLE if reliable else LOSSY, packet) or not reliable:
             return
-        if RELIABLE in self._channels or self._waiting_bytes + len(data) > REPLAY_BYTES:
+        if RELIABLE in self._channels or self._waiting_bytes + len(packet) > REPLAY_BYTES:
             return
-        self._waiting.append((self._stack.now(), data))
-        self._waiting_bytes += len(data)
+        self._waiting.append((self._stack.now(), packet))
+        self._waiting_bytes += len(packet)
 
     def subscribe(self, wanted: dict[str, Wanted]) -> None:
         """Makes these tracks the whole set that the client receives."""

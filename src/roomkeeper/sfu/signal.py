@@ -1,7 +1,7 @@
 """The signal connection: `/rtc` (v0), `/rtc/v1`, and their `/validate`.
 
-The WebSocket is accepted only when the join has succeeded; whatever fails before is a plain HTTP answer, in the words of
-the original, because clients read them (facts, livekit-server B and D).
+The WebSocket is accepted only when the join has succeeded; whatever fails before is a plain HTTP answer, in the words
+of the original, because clients read them (facts, livekit-server B and D).
 """
 
 from __future__ import annotations
@@ -12,27 +12,35 @@ import binascii
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
-from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from roomkeeper.errors import InvalidToken
+from roomkeeper.sfu.access import presented_token
 from roomkeeper.sfu.limits import LimitExceeded, Limits, TokenBucket
-from roomkeeper.sfu.live import LiveRoom
 from roomkeeper.sfu.media.dual import DualConnection
+from roomkeeper.sfu.messages import leave_message
 from roomkeeper.sfu.participant import Joiner
-from roomkeeper.sfu.room import RoomFull, leave_message
+from roomkeeper.sfu.room import RoomFull
 from roomkeeper.sfu.rooms import Rooms, TooManyRooms
-from roomkeeper.sfu.session import Session
-from roomkeeper.wire.claims import Claims
 from roomkeeper.wire.tokens import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from starlette.requests import HTTPConnection, Request
+
+    from roomkeeper.sfu.live import LiveRoom
+    from roomkeeper.sfu.session import Session
+    from roomkeeper.wire.claims import Claims
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +54,13 @@ MAX_UNSENT = 2000
 NO_SUCH_ROOM = "requested room does not exist"
 """Clients compare this text exactly (facts, web client D)."""
 GONE = 1000
+SDKS = cast("dict[str, models.ClientInfo.SDK]", dict(models.ClientInfo.SDK.items()))
+MAX_DIGITS = 9
 TRUE = frozenset({"1", "true", "TRUE", "True", "t"})
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A connection that gets an HTTP answer instead of a WebSocket."""
 
     status: int
@@ -122,11 +132,10 @@ class SignalEndpoint:
 
     def _admit(self, connection: HTTPConnection, *, single: bool) -> Admission:
         query = connection.query_params
-        header = connection.headers.get("authorization", "")
-        token = header.removeprefix("Bearer ") if header else query.get("access_token", "")
-        if not token:
-            raise Refused(401, "no access token; send Authorization: Bearer or access_token")
         try:
+            token = presented_token(connection)
+            if not token:
+                raise Refused(401, "no access token; send Authorization: Bearer or access_token")
             claims = verify(token, self._keys, now=self._rooms.stack.wall())
         except InvalidToken as error:
             raise Refused(401, f"invalid token: {error.detail}") from None
@@ -136,10 +145,10 @@ class SignalEndpoint:
             raise Refused(400, "identity cannot be empty")
         if not claims.video.room:
             raise Refused(400, "no room name")
-        for what, name in (("room name", claims.video.room), ("identity", claims.identity), ("name", claims.name)):
-            _check(lambda what=what, name=name: self._limits.check_name(name, what=what))  # type: ignore[misc]
-        _check(lambda: self._limits.check_metadata(claims.metadata))
-        _check(lambda: self._limits.check_attributes(claims.attributes))
+        with _limited():
+            self._limits.check_name(claims.video.room, what="room name")
+            self._limits.check_name(claims.identity, what="identity")
+            self._limits.check_name(claims.name)
         wrapped = query.get("join_request", "")
         if wrapped:
             request = self._unwrap(wrapped)
@@ -186,9 +195,8 @@ class SignalEndpoint:
             agents=config.agents,
         )
         try:
-            return self._rooms.open(request)
-        except LimitExceeded as error:
-            raise Refused(400, error.detail) from None
+            with _limited():
+                return self._rooms.open(request)
         except TooManyRooms as error:
             raise Refused(503, str(error)) from None
 
@@ -227,8 +235,9 @@ class SignalEndpoint:
             auto_subscribe=request.connection_settings.auto_subscribe,
             token_digest=claims.digest,
         )
-        _check(lambda: self._limits.check_metadata(joiner.metadata))
-        _check(lambda: self._limits.check_attributes(dict(joiner.attributes)))
+        with _limited():
+            self._limits.check_metadata(joiner.metadata)
+            self._limits.check_attributes(dict(joiner.attributes))
         try:
             session = live.join(joiner, single=admission.single)
         except RoomFull as error:
@@ -335,9 +344,10 @@ class SignalEndpoint:
                 session.receive(request)
 
 
-def _check(check: object) -> None:
+@contextmanager
+def _limited() -> Iterator[None]:
     try:
-        check()  # type: ignore[operator]
+        yield
     except LimitExceeded as error:
         raise Refused(400, error.detail) from None
 
@@ -352,9 +362,8 @@ def _request_of(query: Mapping[str, str]) -> rtc.JoinRequest:
             attributes = {str(key): str(value) for key, value in decoded.items()}
         except (binascii.Error, ValueError, AttributeError, RecursionError):
             raise Refused(400, "attributes are malformed") from None
-    sdk = query.get("sdk", "").upper()
     info = models.ClientInfo(
-        sdk=models.ClientInfo.SDK.Value(sdk) if sdk in models.ClientInfo.SDK.keys() else models.ClientInfo.UNKNOWN,  # noqa: SIM118
+        sdk=SDKS.get(query.get("sdk", "").upper(), models.ClientInfo.UNKNOWN),
         version=query.get("version", ""),
         protocol=_number(query.get("protocol", "")),
         os=query.get("os", ""),
@@ -378,4 +387,4 @@ def _request_of(query: Mapping[str, str]) -> rtc.JoinRequest:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0

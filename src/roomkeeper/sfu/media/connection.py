@@ -1,7 +1,7 @@
-"""All media between one client and the server: who offers what, over two peer connections (v0) or a single one (v1).
+"""All media between one client and the server: who offers what, over two peer connections (v0) or one (v1).
 
-* v0: the client offers its publisher connection, we offer the subscriber connection. One offer of ours is outstanding at
-  a time; RTP flows only for tracks of an *answered* offer.
+* v0: the client offers its publisher connection, we offer the subscriber connection. One offer of ours is outstanding
+  at a time; RTP flows only for tracks of an *answered* offer.
 * v1: the client offers everything. When it needs more sections for tracks to receive, we say how many
   (`MediaSectionsRequirement`) and it offers again; an answer puts a track into each free one.
 
@@ -13,16 +13,19 @@ from __future__ import annotations
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiortc import RTCCertificate
 
 from roomkeeper.sfu.media.forward import DownTrack, Tracks, UpTrack
-from roomkeeper.sfu.media.ice import MediaPort
-from roomkeeper.sfu.media.peer import Peer
-from roomkeeper.sfu.media.sdp import Description, Line, Ours, Section, Sent, read
+from roomkeeper.sfu.media.sdp import Description, Line, Ours, Section, Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from roomkeeper.sfu.media.ice import MediaPort
+    from roomkeeper.sfu.media.peer import Peer
 
 logger = logging.getLogger(__name__)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from roomkeeper.sfu.media.connection import Connection, ConnectionObserver, Exchange, MediaStack, Wanted
-from roomkeeper.sfu.media.forward import DownTrack
 from roomkeeper.sfu.media.peer import Peer
 from roomkeeper.sfu.media.sdp import DEFAULT_OPUS, Line, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roomkeeper.sfu.media.forward import DownTrack
 
 
 @dataclass(slots=True)
@@ -111,17 +115,20 @@ class DualConnection(Connection):
                 have.add(slot.down.up.sid)
         for sid, track in wanted.items():
             if sid not in have:
-                slot = next((s for s in self._slots if s.down is None and s.offered_idle), None)
-                if slot is None:
-                    slot = Slot(str(len(self._slots) + 1))
-                    self._slots.append(slot)
-                slot.down = self._down(track, self.primary, DEFAULT_OPUS)
+                self._idle_slot().down = self._down(track, self.primary, DEFAULT_OPUS)
                 changed = True
         if changed:
             self.offer()
 
+    def _idle_slot(self) -> Slot:
+        idle = next((slot for slot in self._slots if slot.down is None and slot.offered_idle), None)
+        if idle is None:
+            idle = Slot(str(len(self._slots) + 1))
+            self._slots.append(idle)
+        return idle
+
     def restart(self) -> None:
-        """See `Connection`: the outstanding offer may have died with the signal connection, so a new one replaces it."""
+        """See `Connection`: an outstanding offer may have died with the signal connection, so a new one replaces it."""
         self.primary.ice.restart()
         self._send_offer()
 

@@ -1,10 +1,10 @@
 """RTP from one publisher's track to its subscribers, never decoded.
 
-A packet is decrypted once, given a new header per subscriber (source, sequence number, payload type; no extensions) and
-encrypted again. The payload, hence Opus with its DTX and FEC, passes untouched; so do timestamps.
+A packet is decrypted once, given a new header per subscriber (source, sequence number, payload type; no extensions)
+and encrypted again. The payload, hence Opus with its DTX and FEC, passes untouched; so do timestamps.
 
-Subscribers ask for lost packets by NACK (RFC 4585), served from a short history. Each second the publisher gets a receiver
-report and each subscriber a sender report (RFC 3550 section 6.4): all that `getStats` and the sender's FEC need.
+Subscribers ask for lost packets by NACK (RFC 4585), served from a short history. Each second the publisher gets a
+receiver report and each subscriber a sender report (RFC 3550 section 6.4): all that `getStats` and FEC need.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """ICE-lite (RFC 8445 section 2.5) on one UDP and one TCP port shared by every peer connection.
 
-A client's STUN check names the transport it wants in USERNAME (`ours:theirs`), and proves it with the password that only
-our SDP told it. From then on the client's address alone decides where its packets go. A restart (RFC 8445 section 9) is
-one new pair of credentials: DTLS and SRTP above stay as they are.
+A client's STUN check names the transport it wants in USERNAME (`ours:theirs`), and proves it with the password that
+only our SDP told it. From then on the client's address alone decides where its packets go. A restart (RFC 8445
+section 9) is one new pair of credentials: DTLS and SRTP above stay as they are.
 """
 
 from __future__ import annotations

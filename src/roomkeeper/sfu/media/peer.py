@@ -1,16 +1,15 @@
 """One peer connection: DTLS and SCTP of aiortc over our ICE, SRTP read and written here.
 
-aiortc's `RTCPeerConnection` cannot restart ICE, and decodes what it receives; its DTLS and SCTP do neither, so only these
-are used, and RTP passes them by. We are always the passive DTLS side, with one certificate for the whole process.
+aiortc's `RTCPeerConnection` cannot restart ICE, and decodes what it receives; its DTLS and SCTP do neither, so only
+these are used, and RTP passes them by. We are always the passive DTLS side, with one certificate for the whole process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from aiortc import RTCCertificate
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
@@ -18,6 +17,9 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 from pylibsrtp import Error as SrtpError
 
 from roomkeeper.sfu.media.ice import IceTransport, MediaPort
+
+if TYPE_CHECKING:
+    from aiortc import RTCCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class Peer:
             await self._dtls.start(parameters)
             if sctp_port is not None and self._dtls.state == "connected":
                 await self._sctp.start(RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE), sctp_port)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Whatever a hostile peer provokes in the handshake ends this peer alone.
             logger.info("peer failed", extra={"peer": self.name, "error": repr(error)})
             self._fail("handshake")
@@ -167,23 +169,21 @@ class Peer:
 
     def send_rtp(self, packet: bytes) -> None:
         """Encrypts and sends one RTP packet."""
-        srtp = self._dtls._tx_srtp
-        if srtp is not None and self.connected:
-            self.ice.send(srtp.protect(packet))
+        if self.connected:
+            self.ice.send(self._dtls._tx_srtp.protect(packet))
 
     def send_rtcp(self, packet: bytes) -> None:
         """Encrypts and sends one compound RTCP packet."""
-        srtp = self._dtls._tx_srtp
-        if srtp is not None and self.connected:
-            self.ice.send(srtp.protect_rtcp(packet))
+        if self.connected:
+            self.ice.send(self._dtls._tx_srtp.protect_rtcp(packet))
 
     def _receive(self, data: bytes) -> bool:
         # The fast path: RTP and RTCP never enter aiortc's queue. Ranges are those of RFC 7983 and RFC 5761.
         if not 128 <= data[0] < 192:
             return False
-        srtp = self._dtls._rx_srtp
-        if srtp is None or len(data) < 12 or not self.connected:
+        if len(data) < 12 or not self.connected:
             return True
+        srtp = self._dtls._rx_srtp
         try:
             if 192 <= data[1] <= 223:
                 self._observer.rtcp_received(self, srtp.unprotect_rtcp(data))

@@ -1,20 +1,22 @@
 """Session descriptions: what a client's says, and how ours are written (RFC 8866, RFC 8839, RFC 8841, RFC 9429).
 
-Reading is aiortc's parser behind limits; writing is ours, because an ICE-lite server that forwards needs only a few lines
-of a description. Only Opus is offered and accepted; video sections are answered `inactive` with a real codec, since
-port 0 makes Chrome drop the whole bundle (facts, room server).
+Reading is aiortc's parser behind limits; writing is ours, because an ICE-lite server that forwards needs only a few
+lines of a description. Only Opus is offered and accepted; video sections are answered `inactive` with a real codec,
+since port 0 makes Chrome drop the whole bundle (facts, room server).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from roomkeeper.errors import RoomkeeperError
-from roomkeeper.sfu.media.ice import Candidate, Credentials
 from roomkeeper.sfu.media.peer import MAX_MESSAGE
+
+if TYPE_CHECKING:
+    from roomkeeper.sfu.media.ice import Candidate, Credentials
 
 MAX_SDP = 256 * 1024
 """Characters; a Chrome offer with a hundred sections has about 150,000."""
@@ -98,15 +100,18 @@ def read(text: str) -> Description:
         raise InvalidDescription(f"It has {len(sections)} media sections, 1 to {MAX_SECTIONS} are allowed.")
     if len({section.mid for section in sections}) != len(sections):
         raise InvalidDescription("Two media sections share a mid.")
-    transports = [m for m in parsed.media if m.ice.usernameFragment and m.dtls and m.dtls.fingerprints]
+    transports = [
+        (m.ice.usernameFragment, m.dtls.fingerprints)
+        for m in parsed.media
+        if m.ice and m.ice.usernameFragment and m.dtls and m.dtls.fingerprints
+    ]
     if not transports:
         raise InvalidDescription("It has no ICE credentials with a DTLS fingerprint.")
-    first = transports[0]
-    assert first.dtls is not None
+    ufrag, fingerprints = transports[0]
     ports = [m.sctp_port or 5000 for m in parsed.media if m.kind == "application" and m.port]
     return Description(
-        ufrag=first.ice.usernameFragment or "",
-        fingerprints=tuple((f.algorithm, f.value) for f in first.dtls.fingerprints),
+        ufrag=ufrag,
+        fingerprints=tuple((f.algorithm, f.value) for f in fingerprints),
         sections=sections,
         sctp_port=ports[0] if ports else None,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from roomkeeper.sfu.media.connection import Connection, ConnectionObserver, Exchange, MediaStack, Wanted
-from roomkeeper.sfu.media.forward import DownTrack
 from roomkeeper.sfu.media.peer import Peer
 from roomkeeper.sfu.media.sdp import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roomkeeper.sfu.media.forward import DownTrack
 
 
 class SingleConnection(Connection):

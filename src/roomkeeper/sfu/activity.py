@@ -1,0 +1,66 @@
+"""Who speaks, and how good the connections are: told to those who hear it, when it changes. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from livekit.protocol import models, rtc
+
+from roomkeeper.sfu.effects import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from roomkeeper.sfu.participant import Participant
+    from roomkeeper.sfu.room import Room
+
+
+def speakers(room: Room, levels: Mapping[str, float]) -> list[Signal]:
+    """Tells who speaks how loud.
+
+    Args:
+        room: Where they speak; keeps the levels for the next comparison.
+        levels: `PA_` sid → linear level in eighths, for those who speak now.
+    """
+    now = {sid: level for sid, level in levels.items() if sid in room.participants}
+    before, room.speaking = room.speaking, now
+    changed = [
+        models.SpeakerInfo(sid=sid, level=level, active=True) for sid, level in now.items() if before.get(sid) != level
+    ]
+    changed += [models.SpeakerInfo(sid=sid) for sid in before if sid not in now]
+    told: list[Signal] = []
+    for listener in room.present() if changed else []:
+        heard = [info for info in changed if _hears(room, listener, info.sid)]
+        if heard:
+            message = rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=heard))
+            told.append(Signal(listener.sid, message))
+    return told
+
+
+def qualities(room: Room, measured: Mapping[str, tuple[models.ConnectionQuality, float]]) -> list[Signal]:
+    """Tells changed connection qualities.
+
+    Args:
+        room: Whose connections were measured.
+        measured: `PA_` sid → quality, and score from 0 to 5.
+    """
+    changed: list[rtc.ConnectionQualityInfo] = []
+    for sid, (quality, score) in measured.items():
+        participant = room.participants.get(sid)
+        if participant is not None and participant.quality != quality:
+            participant.quality = quality
+            changed.append(rtc.ConnectionQualityInfo(participant_sid=sid, quality=quality, score=score))
+    told: list[Signal] = []
+    for listener in room.present() if changed else []:
+        seen = [info for info in changed if _hears(room, listener, info.participant_sid)]
+        if seen:
+            message = rtc.SignalResponse(connection_quality=rtc.ConnectionQualityUpdate(updates=seen))
+            told.append(Signal(listener.sid, message))
+    return told
+
+
+def _hears(room: Room, listener: Participant, sid: str) -> bool:
+    if listener.sid == sid:
+        return True
+    speaker = room.participants.get(sid)
+    return speaker is not None and any(track.info.sid in listener.subscribed for track in speaker.live_tracks())
