@@ -14,8 +14,7 @@ from typing import Annotated
 import typer
 
 from roomkeeper import __version__
-from roomkeeper.cli.dev import dev
-from roomkeeper.cli.sfu import sfu
+from roomkeeper.cli import dev, sfu
 from roomkeeper.errors import RoomkeeperError
 
 app = typer.Typer(
@@ -26,8 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(dev)
-app.command()(sfu)
+app.command()(dev.dev)
+app.command()(sfu.sfu)
 
 
 @app.callback()

@@ -49,7 +49,7 @@ def create_app(config: ControlConfig) -> Starlette:
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route("/api/token", issue_token, methods=["POST"]),
+            Mount("/api", routes=[Route("/token", issue_token, methods=["POST"])]),
             Mount("/", page),
         ],
         middleware=middleware,

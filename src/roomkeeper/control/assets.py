@@ -62,6 +62,9 @@ class Page(StaticFiles):
         """Tell whether there is a page to serve."""
         return (self._folder / "index.html").is_file()
 
+    async def check_config(self) -> None:
+        """Let the folder be missing: `get_response` says what to do about that."""
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer with the file at `path`, or with advice when nothing was built."""
         if not self.built:

@@ -155,6 +155,8 @@ def _attributes(given: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _room_config(given: Mapping[str, Any]) -> RoomConfiguration:
     value = _value(given, "room_config") or {}
+    if not isinstance(value, dict):
+        raise _bad("`room_config` must be an object.")
     try:
         return json_format.ParseDict(value, RoomConfiguration(), ignore_unknown_fields=True)
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError):

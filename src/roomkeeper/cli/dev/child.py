@@ -30,26 +30,43 @@ class ChildDied(RoomkeeperError):
 class Child:
     """A running process, in a session (and process group) of its own."""
 
-    def __init__(self, command: Command, process: asyncio.subprocess.Process, terminal: Terminal) -> None:
+    def __init__(
+        self,
+        command: Command,
+        process: asyncio.subprocess.Process,
+        output: asyncio.StreamReader,
+        terminal: Terminal,
+    ) -> None:
         self._command = command
         self._process = process
         self._terminal = terminal
         self._said: dict[str, asyncio.Event] = {}
-        self._output = asyncio.create_task(self._pass_output_on())
+        self._output = asyncio.create_task(self._pass_on(output))
 
     @classmethod
     async def start(cls, command: Command, terminal: Terminal, janitor: Janitor) -> Child:
         """Start the process."""
-        process = await asyncio.create_subprocess_exec(
-            *command.argv,
-            env=dict(command.env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        # A pipe of our own: with asyncio's, `wait` would wait for every descendant that holds the other end.
+        read_end, write_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command.argv,
+                env=dict(command.env),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
         janitor.adopt(process.pid)
-        return cls(command, process, terminal)
+        output = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(output)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(read_end, "rb"))
+        return cls(command, process, output, terminal)
 
     @property
     def name(self) -> str:
@@ -103,10 +120,9 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
             os.killpg(self.group, number)
 
-    async def _pass_output_on(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - it was started with a pipe
+    async def _pass_on(self, output: asyncio.StreamReader) -> None:
         rest = b""
-        while chunk := await self._process.stdout.read(MAX_LINE):
+        while chunk := await output.read(MAX_LINE):
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > MAX_LINE:
                 lines, rest = [*lines, rest], b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -73,4 +74,4 @@ class Terminal:
         try:
             print(text, file=self._stream, flush=True)
         except BrokenPipeError:  # whoever read us is gone; stopping the children still matters
-            self._stream = open(os.devnull, "w")  # noqa: PTH123, SIM115 - for the rest of the process
+            self._stream = io.StringIO()
