@@ -29,14 +29,20 @@ app.command()(dev.dev)
 app.command()(sfu.sfu)
 
 
-@app.callback()
-def roomkeeper(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """The session layer for voice agents on LiveKit. Not affiliated with LiveKit."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"roomkeeper {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def roomkeeper(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The session layer for voice agents on LiveKit. Not affiliated with LiveKit."""
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ def sfu(  # noqa: PLR0913 - each is a flag
 ) -> None:
     """Run a LiveKit-compatible room server: development, tests, one machine."""
     with needs("sfu"):
+        import roomkeeper.sfu.server  # noqa: F401 - a package that is missing is missed here, not in the middle
         from roomkeeper.cli.livekit_yaml import read_livekit_yaml
         from roomkeeper.sfu import serve
         from roomkeeper.sfu.config import SfuConfig

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import socket
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from roomkeeper.cli.dev.plan import API_KEY, API_SECRET, Command, DevSettings, Plan, plan
 from roomkeeper.errors import ConfigError
+from roomkeeper.settings import Sources, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def test_the_room_server_is_ready_before_the_others_start() -> None:
 @pytest.mark.parametrize("field", ["port", "sfu_port", "udp_port"])
 def test_a_chosen_port_that_is_taken_is_refused_with_its_flag(taken: int, field: str) -> None:
     with pytest.raises(ConfigError, match=f"Port {taken} .* choose another with --{field.replace('_', '-')}"):
-        plan(replace(DevSettings(), **{field: taken}))
+        plan(load(DevSettings, "dev", flags={field: taken}, sources=Sources()))
 
 
 def test_a_usual_port_that_is_taken_is_replaced_by_a_free_one(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
