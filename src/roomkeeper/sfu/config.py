@@ -40,7 +40,7 @@ class SfuConfig:
     port: int = 7880
     udp_port: int = 7882
     advertise: tuple[str, ...] = ()
-    keys: Mapping[str, str] = field(default_factory=lambda: dict(DEV_KEYS))
+    keys: Mapping[str, str] = field(default_factory=lambda: dict(DEV_KEYS), metadata={"env": ("LIVEKIT_KEYS",)})
     webhooks: tuple[str, ...] = ()
     webhook_key: str = ""
     strict: bool = False
