@@ -103,29 +103,25 @@ def plan(settings: DevSettings) -> Plan:
         },
         probes.answers(f"{address}readyz"),
     )
-    module, import_path = _example()
     worker = Command(
         AGENT_NAME,
-        (sys.executable, "-P", "-m", module, "start"),
-        env | {"PYTHONPATH": os.pathsep.join(filter(None, (*import_path, env.get("PYTHONPATH"))))},
+        (sys.executable, str(_example()), "start"),
+        env,
         probes.says("registered worker"),
     )
     return Plan(((sfu,), (page, worker)), address)
 
 
-def _example() -> tuple[str, tuple[str, ...]]:
+def _example() -> Path:
     """Find the interviewer: in the wheel it is inside the package, in a checkout beside it.
 
-    Returns:
-        Its module, and what to add to the import path.
+    Raises:
+        ConfigError: It is in neither place.
     """
-    name = f"examples.{AGENT_NAME}"
     package = Path(roomkeeper.__file__).parent
-    if (package / "examples").is_dir():
-        return f"roomkeeper.{name}", ()
-    checkout = package.parents[1]
-    if (checkout / "examples" / AGENT_NAME).is_dir():
-        return name, (str(checkout),)
+    for folder in (package, package.parents[1]):
+        if (program := folder / "examples" / AGENT_NAME / "agent.py").is_file():
+            return program
     raise ConfigError("The example interviewer is not there; install the wheel, or run from a checkout.")
 
 
