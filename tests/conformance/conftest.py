@@ -12,11 +12,13 @@ import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import aiohttp
 import pytest
 from livekit import api
 
 from tests.conformance.support.clients import Joiner, SignalPath
 from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.conformance.support.twirp import Twirp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -103,3 +105,16 @@ async def lkapi(server: Server) -> AsyncIterator[api.LiveKitAPI]:
     """The room API with every right."""
     async with api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
         yield lkapi
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """Plain HTTP."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
+        yield session
+
+
+@pytest.fixture
+def twirp(server: Server, http: aiohttp.ClientSession) -> Twirp:
+    """The room API as plain HTTP."""
+    return Twirp(server, http)
