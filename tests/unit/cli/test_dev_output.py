@@ -20,7 +20,14 @@ def _no_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_log_entry_is_read_as_its_sentence_with_fields() -> None:
-    entry = {"message": "participant joined", "level": "info", "at": "2026", "logger": "room", "room": "tea"}
+    entry = {
+        "message": "participant joined",
+        "level": "info",
+        "at": "2026",
+        "logger": "room",
+        "room": "tea",
+        "code.line": 3,
+    }
     line = Line.parse(json.dumps(entry))
     assert line.message == "participant joined"
     assert line.text == "INFO    participant joined room=tea"

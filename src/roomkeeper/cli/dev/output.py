@@ -39,7 +39,8 @@ class Line:
 
 
 def _readable(entry: Mapping[str, Any]) -> str:
-    fields = "".join(f" {name}={value}" for name, value in entry.items() if name not in QUIET_FIELDS)
+    shown = {name: value for name, value in entry.items() if name not in QUIET_FIELDS and not name.startswith("code.")}
+    fields = "".join(f" {name}={value}" for name, value in shown.items())
     trace = entry.get("exception") or entry.get("exc_info") or ""
     level = str(entry.get("level", "")).upper()
     return f"{level:<7} {entry['message']}{fields}" + (f"\n{trace}" if trace else "")

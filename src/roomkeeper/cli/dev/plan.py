@@ -80,6 +80,8 @@ def plan(settings: DevSettings) -> Plan:
         "LIVEKIT_API_KEY": API_KEY,
         "LIVEKIT_API_SECRET": API_SECRET,
         "PYTHONUNBUFFERED": "1",
+        # The secret is as short as that of `livekit-server --dev`; who runs `dev` cannot act on that.
+        "PYTHONWARNINGS": "ignore:The HMAC key is",
     }
     sfu = Command(
         "sfu",
@@ -101,7 +103,7 @@ def plan(settings: DevSettings) -> Plan:
             "ROOMKEEPER_CONTROL_DEV": "true",
             "ROOMKEEPER_CONTROL_AGENT": AGENT_NAME,
         },
-        probes.answers(f"{address}readyz"),
+        probes.answers(address),
     )
     worker = Command(
         AGENT_NAME,

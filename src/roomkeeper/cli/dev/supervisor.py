@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from roomkeeper.cli.dev.child import Child
 from roomkeeper.cli.dev.janitor import Janitor
 from roomkeeper.cli.dev.output import Terminal
+from roomkeeper.cli.dev.probes import NotReady
 from roomkeeper.errors import RoomkeeperError
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ START_LIMIT = 120.0
 """Seconds until every part must be ready; loading the speech models takes long on a slow disk."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class NotReady(RoomkeeperError):
-    """Everything is stopped, since a part did not get ready; its last lines are above."""
 
 
 class _Stopped(Exception):
