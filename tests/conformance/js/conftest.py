@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -15,12 +13,15 @@ from livekit import api
 from playwright.async_api import async_playwright
 
 from tests.conformance.js.lab import MICROPHONE_HZ, SignalLine, Tab, npm_folder, served, write_tone
+from tests.conformance.support.clients import Joiner
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
+    from tests.conformance.support.clients import SignalPath
+    from tests.conformance.support.server import Server
+
 OpenTab = Callable[[], Awaitable[Tab]]
-OpenLine = Callable[[], Awaitable[SignalLine]]
 
 FLAGS = (
     "--use-fake-ui-for-media-stream",
@@ -34,30 +35,6 @@ FLAGS = (
     "--no-first-run",
     "--no-pings",
 )
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    key: str = "devkey"
-    secret: str = "secret"
-
-
-@pytest.fixture(scope="session")
-def server() -> Server:
-    return Server(os.environ["LIVEKIT_URL"])
-
-
-@pytest.fixture(params=["v0", "v1"])
-def path(request: pytest.FixtureRequest) -> str:
-    """The signal path: v0 with two peer connections, v1 with one."""
-    return str(request.param)
-
-
-@pytest.fixture
-def room() -> str:
-    """A room name of this test's own."""
-    return f"js-{uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")
@@ -83,18 +60,31 @@ async def browser(
         await browser.close()
 
 
+@pytest.fixture(scope="session")
+def idle_tabs() -> list[Tab]:
+    """Tabs to use again, each in a browser context of its own: opening one costs more than loading a page."""
+    return []
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_tab(browser: Browser, home: str, server: Server) -> AsyncIterator[OpenTab]:
-    """Open tabs, each in a browser context of its own; they are closed after the test."""
+async def open_tab(browser: Browser, idle_tabs: list[Tab], home: str, server: Server) -> AsyncIterator[OpenTab]:
+    """Open tabs; their pages are left after the test."""
     async with AsyncExitStack() as stack:
 
         async def open_tab() -> Tab:
-            context = await browser.new_context()
-            stack.push_async_callback(context.close)
-            await context.grant_permissions(["microphone"], origin=home)
-            tab = Tab(await context.new_page(), f"{home}/index.html", server)
+            if idle_tabs:
+                tab = idle_tabs.pop()
+            else:
+                context = await browser.new_context()
+                await context.grant_permissions(["microphone"], origin=home)
+                tab = Tab(await context.new_page(), f"{home}/index.html", server)
+            stack.push_async_callback(leave, tab)
             await tab.open()
             return tab
+
+        async def leave(tab: Tab) -> None:
+            await tab.page.goto("about:blank")
+            idle_tabs.append(tab)
 
         yield open_tab
 
@@ -114,7 +104,7 @@ async def bob(open_tab: OpenTab) -> Tab:
 @pytest_asyncio.fixture(loop_scope="session")
 async def line(server: Server) -> AsyncIterator[SignalLine]:
     """A way to the server's signalling that the test can cut."""
-    line = SignalLine(server.url)
+    line = SignalLine(server.ws)
     await line.open()
     yield line
     await line.close()
@@ -122,6 +112,14 @@ async def line(server: Server) -> AsyncIterator[SignalLine]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def lkapi(server: Server) -> AsyncIterator[api.LiveKitAPI]:
-    """The room server's API with every right."""
-    async with api.LiveKitAPI(server.url, server.key, server.secret) as lkapi:
+    """The room API with every right, on the loop of the browser."""
+    async with api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
         yield lkapi
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def join(server: Server, room: str, path: SignalPath) -> AsyncIterator[Joiner]:
+    """Let participants of the python SDK join the room, on the loop of the browser."""
+    joiner = Joiner(server, room, path)
+    yield joiner
+    await joiner.close()

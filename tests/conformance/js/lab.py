@@ -12,13 +12,11 @@ import subprocess
 import threading
 import wave
 from dataclasses import dataclass, field
-from datetime import timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from livekit import api
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 if TYPE_CHECKING:
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Page
 
-Kind = Literal["standard", "egress", "ingress", "sip", "agent"]
+    from tests.conformance.support.clients import SignalPath
+    from tests.conformance.support.server import Kind, Server
 
 HERE = Path(__file__).parent
 MICROPHONE_HZ = 440.0
@@ -35,14 +34,6 @@ HUM_HZ = 880.0
 """The tone a page makes itself when it hums."""
 TONE_TOLERANCE_HZ = 15.0
 """A little over one bin of the pages' FFT (11.7 Hz)."""
-
-
-class Server(Protocol):
-    """The room server under test, as the fixture `server` gives it."""
-
-    url: str
-    key: str
-    secret: str
 
 
 def npm_folder(name: str) -> Path:
@@ -94,8 +85,8 @@ class SignalLine:
     """The server's own address, `ws://host:port`."""
     url: str = ""
     """The relay's address, for `Room.connect`."""
-    connections: int = 0
-    """How many connections were ever accepted."""
+    paths: list[str] = field(default_factory=list)
+    """The path of every request so far, without its query."""
     _ends: set[asyncio.StreamWriter] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
@@ -118,10 +109,12 @@ class SignalLine:
             end.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
+        request = await reader.readuntil(b"\r\n")
+        self.paths.append(request.split()[1].split(b"?")[0].decode())
         host, _, port = urlsplit(self.target).netloc.partition(":")
         upstream_reader, upstream_writer = await asyncio.open_connection(host, int(port))
         pair = {writer, upstream_writer}
+        upstream_writer.write(request)
         self._ends |= pair
         try:
             await asyncio.gather(_pump(reader, upstream_writer), _pump(upstream_reader, writer))
@@ -159,7 +152,7 @@ class Tab:
         room: str,
         identity: str,
         *,
-        path: str,
+        path: SignalPath,
         url: str = "",
         kind: Kind = "standard",
         room_options: dict[str, Any] | None = None,
@@ -167,11 +160,9 @@ class Tab:
     ) -> None:
         """Enter a room over `v0` (two peer connections) or `v1` (one, the SDK's default)."""
         self.identity = identity
-        video = api.VideoGrants(room_join=True, room=room, can_update_own_metadata=True, **grants)
-        access = api.AccessToken(self.server.key, self.server.secret).with_identity(identity).with_kind(kind)
-        token = access.with_grants(video).with_ttl(timedelta(minutes=10)).to_jwt()
+        token = self.server.token(identity, kind=kind, **{"room": room, "can_update_own_metadata": True} | grants)
         options = {"room": ({"singlePeerConnection": False} if path == "v0" else {}) | (room_options or {})}
-        await self.run("([url, token, options]) => lab.join(url, token, options)", [url or self.server.url, token, options])
+        await self.run("([url, token, options]) => lab.join(url, token, options)", [url or self.server.ws, token, options])
 
     async def run(self, script: str, argument: object = None) -> Any:  # noqa: ANN401 - whatever the script gives
         """Evaluate JavaScript in the page; promises are awaited."""
@@ -198,6 +189,12 @@ class Tab:
     async def names(self, since: int = 0) -> list[str]:
         """The names of `story`."""
         return [name for name, _ in await self.story(since)]
+
+    async def sees(self, identity: str, *, within: float = 10) -> None:
+        """Wait until that participant is in the room, as seen from here."""
+        await self.page.wait_for_function(
+            "who => lab.room.remoteParticipants.has(who)", arg=identity, polling=50, timeout=within * 1000
+        )
 
     async def hears(self, identity: str, hz: float, *, within: float = 10) -> None:
         """Wait until the loudest tone in that participant's audio is `hz` (0: silence)."""

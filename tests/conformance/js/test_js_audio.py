@@ -11,24 +11,25 @@ from tests.conformance.js.lab import HUM_HZ, MICROPHONE_HZ
 
 if TYPE_CHECKING:
     from tests.conformance.js.lab import Tab
+    from tests.conformance.support.clients import SignalPath
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_two_pages_hear_each_other(ann: Tab, bob: Tab, room: str, path: str) -> None:
+async def test_two_pages_hear_each_other(ann: Tab, bob: Tab, room: str, path: SignalPath) -> None:
     await asyncio.gather(ann.join(room, "ann", path=path), bob.join(room, "bob", path=path))
     await asyncio.gather(ann.run("lab.speak()"), bob.run("hz => lab.hum(hz)", HUM_HZ))
     await asyncio.gather(ann.hears("bob", HUM_HZ), bob.hears("ann", MICROPHONE_HZ))
 
 
-async def test_a_track_published_before_the_other_joined_is_heard(ann: Tab, bob: Tab, room: str, path: str) -> None:
+async def test_a_track_published_before_the_other_joined_is_heard(ann: Tab, bob: Tab, room: str, path: SignalPath) -> None:
     await ann.join(room, "ann", path=path)
     await ann.run("lab.speak()")
     await bob.join(room, "bob", path=path)
     await bob.hears("ann", MICROPHONE_HZ)
 
 
-async def test_mute_is_seen_and_silences_and_unmute_sounds_again(ann: Tab, bob: Tab, room: str, path: str) -> None:
+async def test_mute_is_seen_and_silences_and_unmute_sounds_again(ann: Tab, bob: Tab, room: str, path: SignalPath) -> None:
     await asyncio.gather(ann.join(room, "ann", path=path), bob.join(room, "bob", path=path))
     await ann.run("lab.speak()")
     await bob.hears("ann", MICROPHONE_HZ)
@@ -42,7 +43,7 @@ async def test_mute_is_seen_and_silences_and_unmute_sounds_again(ann: Tab, bob: 
 
 
 async def test_an_unpublished_track_goes_and_a_republished_one_is_heard(
-    ann: Tab, bob: Tab, room: str, path: str
+    ann: Tab, bob: Tab, room: str, path: SignalPath
 ) -> None:
     await asyncio.gather(ann.join(room, "ann", path=path), bob.join(room, "bob", path=path))
     first = await ann.run("hz => lab.hum(hz)", HUM_HZ)

@@ -116,7 +116,7 @@ const lab = {
 
   /** Names of the events since index `since`, with their first argument, without those that come at any time. */
   story(since = 0) {
-    const noise = ['activeSpeakersChanged', 'connectionQualityChanged', 'dcBufferStatusChanged', 'listening'];
+    const noise = ['activeDeviceChanged', 'activeSpeakersChanged', 'connectionQualityChanged', 'dcBufferStatusChanged', 'listening'];
     return events.slice(since).filter(({ name }) => !noise.includes(name)).map(({ name, args }) => [name, args[0] ?? null]);
   },
 
