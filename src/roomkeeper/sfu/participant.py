@@ -77,7 +77,7 @@ class Participant:
     told_allowed: dict[str, bool] = field(default_factory=dict)
     allowed: dict[str, frozenset[str] | None] | None = None
     last_sequence: int = 0
-    quality: models.ConnectionQuality = models.ConnectionQuality.EXCELLENT
+    quality: models.ConnectionQuality | None = None
     disconnect_reason: models.DisconnectReason = models.DisconnectReason.UNKNOWN_REASON
 
     @classmethod

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from aiortc import RTCCertificate
@@ -200,21 +200,15 @@ class Connection(ABC):
     def _answer_line(self, section: Section, down: DownTrack | None) -> Line:
         if section.kind == "application":
             return Line(section.mid, "application")
+        # Extensions are accepted in every section: libwebrtc forgets those that an answer left out, for later ones too.
+        line = Line(section.mid, section.kind, level_id=section.level_id, mid_id=section.mid_id)
         if section.kind == "video" or section.opus is None:
             number, codec = section.fallback or (96, "VP8/90000")
-            return Line(section.mid, section.kind, payload_type=number, codec=codec)
+            return replace(line, payload_type=number, codec=codec)
+        line = replace(line, payload_type=section.opus)
         if section.mid in self._published:
-            return Line(
-                section.mid,
-                "audio",
-                "recvonly",
-                section.opus,
-                level_id=section.level_id,
-                mid_id=section.mid_id,
-            )
-        if down is None:
-            return Line(section.mid, "audio", "inactive", section.opus)
-        return Line(section.mid, "audio", "sendonly", section.opus, sent=self._sent(down))
+            return replace(line, direction="recvonly")
+        return line if down is None else replace(line, direction="sendonly", sent=self._sent(down))
 
     def _sent(self, down: DownTrack) -> Sent:
         return Sent(down.ssrc, f"{down.publisher}|{down.up.sid}", down.up.sid, down.stereo)

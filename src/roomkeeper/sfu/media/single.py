@@ -23,6 +23,7 @@ class SingleConnection(Connection):
         self._wanted: dict[str, Wanted] = {}
         self._downs: dict[str, DownTrack] = {}  # mid -> track
         self._free = 0
+        self._cooling: set[str] = set()
         self._asked = False
 
     @property
@@ -41,10 +42,12 @@ class SingleConnection(Connection):
         for mid in [mid for mid in self._downs if mid not in open_mids]:
             self._stop(self._downs.pop(mid))
         for section in receiving:
-            if section.mid in open_mids and section.mid not in self._downs:
+            if section.mid in open_mids - self._cooling and section.mid not in self._downs:
                 track = self._next_waiting()
                 if track is not None:
                     self._downs[section.mid] = self._down(track, self.primary, section.opus or 0)
+        # A section whose track went away is shown inactive once: the client would take the next for the one it had.
+        self._cooling.clear()
         self._free = len(open_mids) - len(self._downs)
         lines = [self._answer_line(section, self._downs.get(section.mid)) for section in description.sections]
         mids = {mid: down.up.sid for mid, down in self._downs.items()}
@@ -72,6 +75,7 @@ class SingleConnection(Connection):
             track = wanted.get(down.up.sid)
             if track is None or track.up is not down.up:
                 self._stop(self._downs.pop(mid))
+                self._cooling.add(mid)
                 self._free += 1
                 changed = True
             else:
