@@ -23,7 +23,7 @@ class SingleConnection(Connection):
         self._wanted: dict[str, Wanted] = {}
         self._downs: dict[str, DownTrack] = {}  # mid -> track
         self._free = 0
-        self._cooling: set[str] = set()
+        self._cooling: dict[str, str] = {}  # mid -> sid of the track that went away
         self._asked = False
 
     @property
@@ -42,11 +42,11 @@ class SingleConnection(Connection):
         for mid in [mid for mid in self._downs if mid not in open_mids]:
             self._stop(self._downs.pop(mid))
         for section in receiving:
-            if section.mid in open_mids - self._cooling and section.mid not in self._downs:
+            if section.mid in open_mids - self._cooling.keys() and section.mid not in self._downs:
                 track = self._next_waiting()
                 if track is not None:
                     self._downs[section.mid] = self._down(track, self.primary, section.opus or 0)
-        # A section whose track went away is shown inactive once: the client would take the next for the one it had.
+        # Both are shown gone once before they come back: clients tell tracks and sections by these ids.
         self._cooling.clear()
         self._free = len(open_mids) - len(self._downs)
         lines = [self._answer_line(section, self._downs.get(section.mid)) for section in description.sections]
@@ -64,7 +64,7 @@ class SingleConnection(Connection):
         del text, number
 
     def _next_waiting(self) -> Wanted | None:
-        have = {down.up.sid for down in self._downs.values()}
+        have = {down.up.sid for down in self._downs.values()} | set(self._cooling.values())
         return next((track for sid, track in self._wanted.items() if sid not in have), None)
 
     def want(self, wanted: Mapping[str, Wanted]) -> None:
@@ -75,13 +75,12 @@ class SingleConnection(Connection):
             track = wanted.get(down.up.sid)
             if track is None or track.up is not down.up:
                 self._stop(self._downs.pop(mid))
-                self._cooling.add(mid)
+                self._cooling[mid] = down.up.sid
                 self._free += 1
                 changed = True
             else:
                 down.paused = track.paused
-        if changed or self._next_waiting() is not None:
-            self._ask_for_sections(always=changed)
+        self._ask_for_sections(always=changed)
 
     def _ask_for_sections(self, *, always: bool = False) -> None:
         waiting = len(self._wanted) - len(self._downs)
