@@ -150,6 +150,8 @@ class Client:
     async def close(self, reason: rtc.DisconnectReason.ValueType = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
         """Leave the room and free everything."""
         await self.room.disconnect(reason=reason)
+        # A room that was told to go ends its listener a little later, and nothing public waits for that.
+        await asyncio.wait([self.room._task], timeout=PATIENCE)
         for tone in self._tones:
             await tone.close()
         self._tones.clear()
