@@ -86,8 +86,8 @@ class Limits:
     """Registered at once."""
     twirp_requests: Rate = Rate(per_second=500, burst=2000)
     """Per API key."""
-    jobs_per_room: int = 1000
-    """Job records kept in the dispatches of one room; ended ones go first."""
+    jobs_per_dispatch: int = 1000
+    """Records of jobs that are kept; ended ones go first."""
 
     def check_name(self, name: str, *, what: str = "name") -> None:
         """Check a room name, identity or participant name.

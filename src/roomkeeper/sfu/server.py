@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import secrets
 import signal
 import socket
 import time
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ifaddr
@@ -23,15 +23,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from roomkeeper.errors import ConfigError
+from roomkeeper.sfu.dispatch import Dispatches
+from roomkeeper.sfu.host import RoomHost
+from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.media.connection import MediaStack, new_certificate
 from roomkeeper.sfu.media.ice import MediaPort
 from roomkeeper.sfu.rooms import Rooms
 from roomkeeper.sfu.signal import AGENT_PROTOCOL, PROTOCOL, SERVER_VERSION, SignalEndpoint
 from roomkeeper.sfu.tombstones import Tombstones
+from roomkeeper.sfu.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
 
     from starlette.requests import Request
 
@@ -73,41 +77,62 @@ class SfuServer:
         config = self.config
         listener = _listen(config.host, config.port)
         async with _media_port(config) as media, asyncio.TaskGroup() as group:
-            stack = MediaStack(media, new_certificate(), time.monotonic, time.time, lambda *_: None)
-            rooms = Rooms(config, stack, _NoHooks(), Tombstones(), Limits())
-            rooms.dispatcher = _NoDispatch()
-            clock = group.create_task(rooms.run())
-            http = _Http(_http_config(config, self._app(rooms)))
+            parts = _parts(config, media)
+            clock = group.create_task(parts.rooms.run())
+            http = _Http(_http_config(config, _app(config, parts)))
             serving = group.create_task(http.serve(sockets=[listener]))
             self.url = f"{'wss' if config.tls_cert else 'ws'}://{config.host}:{listener.getsockname()[1]}"
             self.started.set()
             logger.info("room server ready", extra={"url": self.url, "strict": config.strict})
             await self._stop.wait()
-            await rooms.close()
+            await parts.rooms.close()
             await asyncio.sleep(FAREWELL)
             http.should_exit = True
             await serving
+            await parts.dispatches.close()
             clock.cancel()
 
-    def _app(self, rooms: Rooms) -> Starlette:
-        info = models.ServerInfo(
-            edition=models.ServerInfo.Standard,
-            version=SERVER_VERSION,
-            protocol=PROTOCOL,
-            node_id="ND_" + secrets.token_hex(6),
-            agent_protocol=AGENT_PROTOCOL,
-        )
-        signal_endpoint = SignalEndpoint(rooms, self.config.keys, rooms.limits, info)
-        return Starlette(
-            routes=[
-                Route("/", _health, methods=["GET", "HEAD"]),
-                Route("/rtc/validate", signal_endpoint.validate),
-                Route("/rtc/v1/validate", signal_endpoint.validate),
-                WebSocketRoute("/rtc", signal_endpoint.v0),
-                WebSocketRoute("/rtc/v1", signal_endpoint.v1),
-            ],
-            middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])],
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    info: models.ServerInfo
+    rooms: Rooms
+    host: RoomHost
+    workers: Workers
+    dispatches: Dispatches
+
+
+def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
+    limits = Limits()
+    info = models.ServerInfo(
+        edition=models.ServerInfo.Standard,
+        version=SERVER_VERSION,
+        protocol=PROTOCOL,
+        node_id=new_id("ND_"),
+        agent_protocol=AGENT_PROTOCOL,
+    )
+    stack = MediaStack(media, new_certificate(), time.monotonic, time.time, lambda *_: None)
+    rooms = Rooms(config, stack, _NoHooks(), Tombstones(), limits)
+    host = RoomHost(rooms)
+    workers = Workers(keys=config.keys, server_info=info, limits=limits, strict=config.strict)
+    dispatches = Dispatches(workers, host, limits=limits, strict=config.strict)
+    rooms.dispatcher = dispatches
+    return _Parts(info, rooms, host, workers, dispatches)
+
+
+def _app(config: SfuConfig, parts: _Parts) -> Starlette:
+    signal_endpoint = SignalEndpoint(parts.rooms, config.keys, parts.rooms.limits, parts.info)
+    return Starlette(
+        routes=[
+            Route("/", _health, methods=["GET", "HEAD"]),
+            Route("/rtc/validate", signal_endpoint.validate),
+            Route("/rtc/v1/validate", signal_endpoint.validate),
+            WebSocketRoute("/rtc", signal_endpoint.v0),
+            WebSocketRoute("/rtc/v1", signal_endpoint.v1),
+            WebSocketRoute("/agent", parts.workers.endpoint),
+        ],
+        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])],
+    )
 
 
 async def _health(request: Request) -> Response:
@@ -117,8 +142,9 @@ async def _health(request: Request) -> Response:
 class _Http(uvicorn.Server):
     """uvicorn without its own signal handlers: a stop must reach the clients first."""
 
-    def capture_signals(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
 
 
 def _http_config(config: SfuConfig, app: Starlette) -> uvicorn.Config:
@@ -193,21 +219,4 @@ def run_forever(config: SfuConfig) -> None:
 
 class _NoHooks:
     def notify(self, event) -> None:
-        pass
-
-
-class _NoDispatch:
-    def room_opened(self, room, agents) -> None:
-        pass
-
-    def participant_joined(self, room, p) -> None:
-        pass
-
-    def track_published(self, room, p) -> None:
-        pass
-
-    def participant_left(self, room, p) -> None:
-        pass
-
-    def room_closed(self, room) -> None:
         pass

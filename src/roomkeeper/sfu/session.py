@@ -25,6 +25,8 @@ from roomkeeper.sfu.room import CLIENT_REASONS, Room
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from livekit.protocol.room import UpdateSubscriptionsRequest
+
     from roomkeeper.sfu.effects import Effect
     from roomkeeper.sfu.media.connection import Connection, Exchange, MediaStack, Wanted
 
@@ -143,7 +145,7 @@ class Session:
             case "mute":
                 self.host.apply(room.mute(sid, request.mute.sid, muted=request.mute.muted))
             case "subscription":
-                wanted = _subscribed_sids(request.subscription)
+                wanted = subscribed_sids(request.subscription)
                 self.host.apply(room.update_subscription(sid, wanted, subscribe=request.subscription.subscribe))
             case "subscription_permission":
                 self.host.apply(room.set_track_permissions(sid, request.subscription_permission))
@@ -198,7 +200,7 @@ class Session:
             return
         room = self.host.room
         if state.HasField("subscription"):
-            wanted = _subscribed_sids(state.subscription)
+            wanted = subscribed_sids(state.subscription)
             self.host.apply(room.update_subscription(self.sid, wanted, subscribe=state.subscription.subscribe))
         if state.track_sids_disabled:
             self.host.apply(room.set_disabled(self.sid, state.track_sids_disabled, disabled=True))
@@ -386,5 +388,6 @@ def _description(kind: str, exchange: Exchange) -> rtc.SessionDescription:
     )
 
 
-def _subscribed_sids(request: rtc.UpdateSubscription) -> list[str]:
+def subscribed_sids(request: rtc.UpdateSubscription | UpdateSubscriptionsRequest) -> list[str]:
+    """Returns the track sids a request names, alone or below their participants."""
     return [*request.track_sids, *(sid for tracks in request.participant_tracks for sid in tracks.track_sids)]
