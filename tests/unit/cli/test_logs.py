@@ -27,10 +27,10 @@ def test_a_json_line_has_the_sentence_and_its_fields() -> None:
 
 
 def test_a_json_line_holds_the_trace() -> None:
+    failed = record()
     try:
         int("tea")
     except ValueError:
-        failed = record()
         failed.exc_info = sys.exc_info()
     line = JsonFormatter().format(failed)
     assert "\n" not in line
