@@ -85,7 +85,7 @@ async def test_a_hidden_participant_hears_but_is_not_seen(join: Joiner, path: Si
     bob = await join("bob")
     await ann.speak(440)
     await asyncio.gather(ghost.wait_for_track("ann"), bob.wait_for_track("ann"))
-    await ann.wait_for_participant("bob")
+    await asyncio.gather(ann.wait_for_participant("bob"), ghost.wait_for_participant("bob"))
     assert [*ann.room.remote_participants] == ["bob"]
     assert [*bob.room.remote_participants] == ["ann"]
     assert {*ghost.room.remote_participants} == {"ann", "bob"}
