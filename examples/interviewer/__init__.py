@@ -1,0 +1,1 @@
+"""A spoken interview that needs no account, no key and no download."""
