@@ -1,0 +1,214 @@
+"""The shared media port: who may send, which transport a packet reaches, over real sockets and by direct calls."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from aioice import stun
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roomkeeper.sfu.media.ice import MAX_DATAGRAM, UNKNOWN_CHECKS_PER_SECOND, IceTransport, MediaPort
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Somewhere:
+    """A route that keeps what would be sent."""
+
+    def __init__(self, port: int = 1000) -> None:
+        self.address = ("127.0.0.1", port)
+        self.key: object = self.address
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+
+class Now:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def now() -> Now:
+    return Now()
+
+
+@pytest.fixture
+def port(now: Now) -> MediaPort:
+    return MediaPort(clock=now)
+
+
+def transport(port: MediaPort) -> tuple[IceTransport, list[bytes]]:
+    received: list[bytes] = []
+
+    def receive(data: bytes) -> bool:
+        received.append(data)
+        return True
+
+    return IceTransport(port, receive), received
+
+
+def check(ice: IceTransport, *, nominate: bool = True, password: str | None = None) -> bytes:
+    attributes: dict[str, object] = {"USERNAME": f"{ice.local.ufrag}:theirs", "PRIORITY": 1}
+    if nominate:
+        attributes["USE-CANDIDATE"] = None
+    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
+    message.add_message_integrity((password or ice.local.password).encode())
+    return bytes(message)
+
+
+def test_a_check_is_answered_with_the_address_it_came_from(port: MediaPort) -> None:
+    ice, _ = transport(port)
+    route = Somewhere()
+    port.packet(check(ice), route)
+    response = stun.parse_message(route.sent[0])
+    assert response.message_class == stun.Class.RESPONSE
+    assert response.attributes["XOR-MAPPED-ADDRESS"] == route.address
+    assert response.check_message_integrity(ice.local.password.encode())
+    assert ice.route is route
+
+
+def test_packets_reach_the_transport_whose_check_came_from_there(port: MediaPort) -> None:
+    (one, to_one), (two, to_two) = transport(port), transport(port)
+    here, there = Somewhere(1), Somewhere(2)
+    port.packet(check(one), here)
+    port.packet(check(two), there)
+    port.packet(b"\x80 one", here)
+    port.packet(b"\x80 two", there)
+    port.packet(b"\x80 nobody", Somewhere(3))
+    assert (to_one, to_two, port.dropped) == ([b"\x80 one"], [b"\x80 two"], 1)
+
+
+def test_a_wrong_password_proves_nothing(port: MediaPort) -> None:
+    ice, received = transport(port)
+    route = Somewhere()
+    port.packet(check(ice, password="wrong"), route)
+    port.packet(b"\x80 media", route)
+    assert (route.sent, received, ice.route) == ([], [], None)
+
+
+def test_the_nominated_route_is_used_and_another_only_after_nomination(port: MediaPort) -> None:
+    ice, _ = transport(port)
+    first, second = Somewhere(1), Somewhere(2)
+    port.packet(check(ice, nominate=False), first)
+    port.packet(check(ice, nominate=False), second)
+    assert ice.route is first
+    port.packet(check(ice), second)
+    assert ice.route is second
+
+
+def test_old_credentials_hold_until_the_new_ones_are_nominated(port: MediaPort) -> None:
+    ice, _ = transport(port)
+    route = Somewhere()
+    port.packet(check(ice), route)
+    before = check(ice)
+    ice.restart()
+    port.packet(before, route)
+    assert len(route.sent) == 2
+    port.packet(check(ice), route)
+    port.packet(before, route)
+    assert len(route.sent) == 3
+
+
+def test_a_closed_transport_hears_nothing(port: MediaPort) -> None:
+    ice, received = transport(port)
+    route = Somewhere()
+    request = check(ice)
+    port.packet(request, route)
+    ice.close()
+    port.packet(b"\x80 media", route)
+    port.packet(request, route)
+    assert (received, len(route.sent)) == ([], 1)
+
+
+def test_an_address_that_checks_for_another_transport_moves_there(port: MediaPort) -> None:
+    (one, to_one), (two, to_two) = transport(port), transport(port)
+    route = Somewhere()
+    port.packet(check(one), route)
+    port.packet(check(two), route)
+    port.packet(b"\x80 media", route)
+    assert (to_one, to_two, one.route) == ([], [b"\x80 media"], None)
+
+
+def test_strangers_cannot_make_the_port_check_without_end(port: MediaPort, now: Now) -> None:
+    ice, _ = transport(port)
+    for number in range(UNKNOWN_CHECKS_PER_SECOND + 50):
+        port.packet(b"\0" * 20, Somewhere(number))
+    late = Somewhere(9999)
+    port.packet(check(ice), late)
+    assert late.sent == []
+    now.seconds += 1
+    port.packet(check(ice), late)
+    assert len(late.sent) == 1
+
+
+@given(st.binary(max_size=600))
+def test_no_packet_breaks_the_port(data: bytes) -> None:
+    port = MediaPort(clock=lambda: 1.0)
+    ice, received = transport(port)
+    route = Somewhere()
+    port.packet(check(ice), route)
+    port.packet(data, route)
+    port.packet(data, Somewhere(2))
+    assert received in ([], [data])
+
+
+@given(st.data())
+def test_no_changed_check_is_taken_for_a_genuine_one(data: st.DataObject) -> None:
+    port = MediaPort(clock=lambda: 1.0)
+    ice, _ = transport(port)
+    message = bytearray(check(ice))
+    at = data.draw(st.integers(0, len(message) - 9))
+    message[at] ^= data.draw(st.integers(1, 255))
+    route = Somewhere()
+    port.packet(bytes(message), route)
+    assert route.sent == []
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[MediaPort]:
+    port = MediaPort(clock=asyncio.get_running_loop().time)
+    await port.open("127.0.0.1", 0, ("127.0.0.1",))
+    yield port
+    port.close()
+    await asyncio.sleep(0)
+
+
+async def test_udp_and_tcp_share_one_port_and_answer(opened: MediaPort) -> None:
+    udp, tcp = opened.candidates
+    assert (udp.protocol, tcp.protocol, udp.port) == ("udp", "tcp", tcp.port)
+    ice, _ = transport(opened)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.setblocking(False)  # noqa: FBT003
+        await loop.sock_sendto(datagrams, check(ice), ("127.0.0.1", udp.port))
+        response = await asyncio.wait_for(loop.sock_recv(datagrams, 1500), 5)
+    assert stun.parse_message(response).message_class == stun.Class.RESPONSE
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", tcp.port)
+    request = check(ice)
+    writer.write(len(request).to_bytes(2, "big") + request)
+    length = int.from_bytes(await asyncio.wait_for(reader.readexactly(2), 5), "big")
+    assert stun.parse_message(await reader.readexactly(length)).message_class == stun.Class.RESPONSE
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("length", [0, MAX_DATAGRAM + 1])
+async def test_a_stream_with_an_impossible_length_is_closed(opened: MediaPort, length: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", opened.candidates[1].port)
+    writer.write(length.to_bytes(2, "big") + b"x")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await writer.wait_closed()
