@@ -45,9 +45,7 @@ def home() -> Iterator[str]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser(
-    tmp_path_factory: pytest.TempPathFactory, chromium_executable: str | None
-) -> AsyncIterator[Browser]:
+async def browser(tmp_path_factory: pytest.TempPathFactory, chromium_executable: str | None) -> AsyncIterator[Browser]:
     """One headless Chromium whose microphone plays a tone."""
     tone = tmp_path_factory.mktemp("microphone") / "tone.wav"
     write_tone(tone, MICROPHONE_HZ)

@@ -147,7 +147,7 @@ class Tab:
         await self.page.goto(self.home)
         await self.page.wait_for_function("window.lab")
 
-    async def join(  # noqa: PLR0913 - what a join can vary
+    async def join(
         self,
         room: str,
         identity: str,
@@ -162,7 +162,9 @@ class Tab:
         self.identity = identity
         token = self.server.token(identity, kind=kind, **{"room": room, "can_update_own_metadata": True} | grants)
         options = {"room": ({"singlePeerConnection": False} if path == "v0" else {}) | (room_options or {})}
-        await self.run("([url, token, options]) => lab.join(url, token, options)", [url or self.server.ws, token, options])
+        await self.run(
+            "([url, token, options]) => lab.join(url, token, options)", [url or self.server.ws, token, options]
+        )
 
     async def run(self, script: str, argument: object = None) -> Any:  # noqa: ANN401 - whatever the script gives
         """Evaluate JavaScript in the page; promises are awaited."""

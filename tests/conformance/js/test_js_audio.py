@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from livekit.protocol.rtc import RequestResponse
 
 from tests.conformance.js.lab import HUM_HZ, MICROPHONE_HZ
 
@@ -22,14 +23,18 @@ async def test_two_pages_hear_each_other(ann: Tab, bob: Tab, room: str, path: Si
     await asyncio.gather(ann.hears("bob", HUM_HZ), bob.hears("ann", MICROPHONE_HZ))
 
 
-async def test_a_track_published_before_the_other_joined_is_heard(ann: Tab, bob: Tab, room: str, path: SignalPath) -> None:
+async def test_a_track_published_before_the_other_joined_is_heard(
+    ann: Tab, bob: Tab, room: str, path: SignalPath
+) -> None:
     await ann.join(room, "ann", path=path)
     await ann.run("lab.speak()")
     await bob.join(room, "bob", path=path)
     await bob.hears("ann", MICROPHONE_HZ)
 
 
-async def test_mute_is_seen_and_silences_and_unmute_sounds_again(ann: Tab, bob: Tab, room: str, path: SignalPath) -> None:
+async def test_mute_is_seen_and_silences_and_unmute_sounds_again(
+    ann: Tab, bob: Tab, room: str, path: SignalPath
+) -> None:
     await asyncio.gather(ann.join(room, "ann", path=path), bob.join(room, "bob", path=path))
     await ann.run("lab.speak()")
     await bob.hears("ann", MICROPHONE_HZ)
@@ -49,8 +54,7 @@ async def test_an_unpublished_track_goes_and_a_republished_one_is_heard(
     first = await ann.run("hz => lab.hum(hz)", HUM_HZ)
     await bob.hears("ann", HUM_HZ)
     await ann.run(
-        "sid => lab.room.localParticipant.unpublishTrack("
-        "lab.room.localParticipant.trackPublications.get(sid).track)",
+        "sid => lab.room.localParticipant.unpublishTrack(lab.room.localParticipant.trackPublications.get(sid).track)",
         first,
     )
     await bob.until("trackUnpublished", first, "ann")
@@ -59,3 +63,30 @@ async def test_an_unpublished_track_goes_and_a_republished_one_is_heard(
     assert second != first
     await bob.until("trackSubscribed", "audio", second, "ann", since=since)
     await bob.hears("ann", HUM_HZ / 2)
+
+
+@pytest.mark.improvement
+async def test_a_video_is_refused_with_a_clear_answer_and_breaks_nothing(
+    ann: Tab, bob: Tab, room: str, path: SignalPath
+) -> None:
+    await asyncio.gather(ann.join(room, "ann", path=path), bob.join(room, "bob", path=path))
+    await ann.run("lab.speak()")
+    await bob.hears("ann", MICROPHONE_HZ)
+    marks = await ann.mark(), await bob.mark()
+    await ann.run("""void lab.room.engine.on('signalRequestResponse', ({ reason, message }) =>
+      lab.record('refused', reason, message))""")
+    await ann.run(
+        "void lab.show().catch(() => {})"
+    )  # the SDK reads the refusal of data tracks only, and gives up in 10 s
+    reason, message = await ann.until("refused")
+    assert reason == RequestResponse.UNSUPPORTED_TYPE
+    assert "video" in message
+    await bob.run("hz => lab.hum(hz)", HUM_HZ)
+    await asyncio.gather(ann.hears("bob", HUM_HZ), bob.hears("ann", MICROPHONE_HZ))
+    assert await ann.names(marks[0]) == [
+        "refused",
+        "trackPublished",
+        "trackSubscribed",
+        "trackSubscriptionStatusChanged",
+    ]
+    assert await bob.names(marks[1]) == ["localTrackPublished", "localTrackSubscribed"]

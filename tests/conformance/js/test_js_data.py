@@ -33,8 +33,6 @@ CALL = """(call) => lab.room.localParticipant.performRpc(call)
   .catch(({ code, message, data }) => ({ code, message, data }))"""
 
 
-
-
 async def test_reliable_and_lossy_packets_reach_only_whom_they_are_for(
     ann: Tab, bob: Tab, open_tab: OpenTab, room: str, path: SignalPath
 ) -> None:
@@ -57,7 +55,9 @@ async def _data(tab: Tab) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("compress", [True, False])
-async def test_a_text_stream_of_60_kb_arrives_whole(ann: Tab, bob: Tab, room: str, path: SignalPath, *, compress: bool) -> None:
+async def test_a_text_stream_of_60_kb_arrives_whole(
+    ann: Tab, bob: Tab, room: str, path: SignalPath, *, compress: bool
+) -> None:
     await asyncio.gather(ann.join(room, "ann", path=path), bob.join(room, "bob", path=path))
     await bob.run(LISTEN_FOR_STREAMS)
     text = "".join(f"{n} tränenreiche Zeilen\n" for n in range(2_500))

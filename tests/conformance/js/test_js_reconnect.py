@@ -183,7 +183,9 @@ async def test_a_simulated_speaker_is_active_for_three_seconds(ann: Tab, room: s
     assert 2_700 < fell_silent - spoke < 3_500
 
 
-@pytest.mark.parametrize("scenario", [["subscriber-bandwidth", 100_000], ["leave-full-reconnect"]], ids=lambda it: it[0])
+@pytest.mark.parametrize(
+    "scenario", [["subscriber-bandwidth", 100_000], ["leave-full-reconnect"]], ids=lambda it: it[0]
+)
 async def test_a_scenario_without_effect_on_audio_changes_nothing(
     ann: Tab, bob: Tab, room: str, path: SignalPath, scenario: list[str | int]
 ) -> None:
