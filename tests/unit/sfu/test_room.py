@@ -39,10 +39,16 @@ ALL = models.ParticipantPermission(
 START = 1_000.0
 
 
-def new_room(**settings_: int) -> Room:
+def new_room(*, empty_timeout: int = 300, departure_timeout: int = 20, max_participants: int = 0) -> Room:
     numbers = count(1)
-    values = {"empty_timeout": 300, "departure_timeout": 20} | settings_
-    info = models.Room(sid="RM_1", name="tea", creation_time_ms=int(START * 1000), **values)
+    info = models.Room(
+        sid="RM_1",
+        name="tea",
+        creation_time_ms=int(START * 1000),
+        empty_timeout=empty_timeout,
+        departure_timeout=departure_timeout,
+        max_participants=max_participants,
+    )
     return Room(info, lambda prefix: f"{prefix}{next(numbers)}", Limits(name_bytes=8, attributes_bytes=16))
 
 
