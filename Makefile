@@ -49,7 +49,7 @@ types: setup ## Check the types of Python and TypeScript
 	npm --prefix web run types
 
 contracts: setup ## Check who imports whom
-	$(BIN)/lint-imports --no-timings
+	$(BIN)/lint-imports --no-logo
 
 format: setup ## Format, and fix what can be fixed
 	$(BIN)/ruff check --fix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,4 +31,19 @@ def needs(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "roomkeeper":
             raise
-        raise MissingExtra(f"Run: pip install 'roomkeeper[{extra}]' ({error.name} was not found)") from error
+        raise _missing(extra, error.name) from error
+
+
+def require(extra: str, *packages: str) -> None:
+    """Look for packages without importing them: other processes will.
+
+    Raises:
+        MissingExtra: One is not installed.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise _missing(extra, package)
+
+
+def _missing(extra: str, package: str | None) -> MissingExtra:
+    return MissingExtra(f"Run: pip install 'roomkeeper[{extra}]' ({package} was not found)")

@@ -14,6 +14,9 @@ from typing import Annotated
 
 import typer
 
+PACKAGES_OF_THE_PARTS = ("aiortc", "starlette", "livekit.agents", "moonshine_voice", "espeakng_loader")
+"""Said to be missing here once, instead of by each part in its own words."""
+
 
 def dev(
     *,
@@ -28,15 +31,10 @@ def dev(
     """Run everything on this machine: room server, example interviewer, page. Ctrl-C stops it all."""
     from roomkeeper.cli.dev.plan import DevSettings, plan
     from roomkeeper.cli.dev.supervisor import run
-    from roomkeeper.cli.extras import needs
+    from roomkeeper.cli.extras import require
     from roomkeeper.settings import Sources, load
 
-    with needs("demo"):
-        import aiortc  # noqa: F401 - the three children need these; said here once instead of by each of them
-        import espeakng_loader  # noqa: F401
-        import moonshine_voice  # noqa: F401
-        import starlette  # noqa: F401
-
+    require("demo", *PACKAGES_OF_THE_PARTS)
     flags = {"host": host, "port": port, "sfu_port": sfu_port, "udp_port": udp_port, "open": open_page}
     settings = load(DevSettings, "dev", flags=flags, sources=Sources.of_process())
     asyncio.run(run(plan(settings), open_page=settings.open))
