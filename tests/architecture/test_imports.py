@@ -23,8 +23,8 @@ ONLY_IMPORTERS = {
 }
 
 PURE_MODULES = {
-    "__future__", "abc", "base64", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib",
-    "itertools", "json", "math", "operator", "types", "typing",
+    "__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "difflib", "enum",
+    "fnmatch", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "types", "typing",
 }  # fmt: skip
 
 CLOCK_CALLS = {"now", "utcnow", "today"}
