@@ -79,7 +79,7 @@ describe("what happened makes the view", () => {
     [
       "a reason without a message gets the default words",
       [record("ended", { reason: "time_limit" })],
-      { message: "The time for this interview is up." },
+      { message: "The time for this conversation is over." },
     ],
     [
       "a reason nobody knows is shown as it is",

@@ -1,0 +1,23 @@
+import type { Obstacle, Session } from "@roomkeeper/client";
+import { ADVICE } from "./words";
+
+/** Why it does not go on by itself, and what the user can do about it. */
+export function Obstruction({ session, cause }: { session: Session; cause: Obstacle }) {
+  const { title, text, retry } = ADVICE[cause];
+  return (
+    <div className="obstruction" role="alert">
+      <h2>{title}</h2>
+      <p>{text}</p>
+      <div className="choices">
+        <button type="button" className="primary" onClick={() => void session.retry()}>
+          {retry}
+        </button>
+        {cause === "microphone" && (
+          <button type="button" className="quiet" onClick={() => session.typeInstead()}>
+            Type instead
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}

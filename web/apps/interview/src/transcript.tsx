@@ -1,0 +1,52 @@
+import type { Line } from "@roomkeeper/client";
+import { useLayoutEffect, useRef } from "react";
+
+/** Pixels from the bottom within which the reader is taken to follow along. */
+const FOLLOWING = 80;
+
+/** What was said. Only finished lines are in the log, so that a screen reader reads each once; growing ones follow. */
+export function Transcript({ lines, live }: { lines: readonly Line[]; live: boolean }) {
+  const scroller = useRef<HTMLElement>(null);
+  const following = useRef(true);
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element !== null && lines.length > 0 && following.current) element.scrollTop = element.scrollHeight;
+  }, [lines]);
+
+  const finished = lines.filter(({ final }) => final);
+  const growing = lines.filter(({ final }) => !final);
+  return (
+    <section
+      className="transcript"
+      aria-label="Transcript"
+      ref={scroller}
+      // Scrolls, so it must be reachable by keyboard (WCAG 2.1.1).
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: see above
+      tabIndex={0}
+      onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
+        following.current = scrollHeight - scrollTop - clientHeight < FOLLOWING;
+      }}
+    >
+      {lines.length === 0 && <p className="empty">What is said will appear here.</p>}
+      <div role="log" aria-label="What was said" aria-live={live ? "polite" : "off"}>
+        {finished.map((line, index) => (
+          <Said key={line.id} line={line} goesOn={finished[index - 1]?.speaker === line.speaker} />
+        ))}
+      </div>
+      <div aria-hidden="true">
+        {growing.map((line, index) => (
+          <Said key={line.id} line={line} goesOn={(growing[index - 1] ?? finished.at(-1))?.speaker === line.speaker} />
+        ))}
+      </div>
+    </section>
+  );
+}
+
+function Said({ line, goesOn }: { line: Line; goesOn: boolean }) {
+  return (
+    <p className={`said ${line.speaker}${line.final ? "" : " growing"}${goesOn ? " goes-on" : ""}`}>
+      <span className={goesOn ? "who visually-hidden" : "who"}>{line.speaker === "user" ? "You" : "Interviewer"}</span>
+      <span className="words">{line.text}</span>
+    </p>
+  );
+}
