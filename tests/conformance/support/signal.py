@@ -57,7 +57,6 @@ class Signal:
 
     ws: ClientConnection
     seen: list[rtc.SignalResponse] = field(default_factory=list)
-    _taken: int = 0
 
     async def send(self, request: rtc.SignalRequest | None = None, **fields: Any) -> None:  # noqa: ANN401
         """Send a request; `fields` are those of `SignalRequest`."""
@@ -100,6 +99,16 @@ class Signal:
                         return content
         except (TimeoutError, ConnectionClosed) as error:
             raise AssertionError(f"no {kind} {wanted or ''}: {error!r}; {self.kinds}") from error
+
+    async def wait_for_all(self, *kinds: str) -> None:
+        """Wait until each of these kinds has come, in any order.
+
+        Raises:
+            AssertionError: One did not.
+        """
+        for kind in kinds:
+            if kind not in self.kinds:
+                await self.wait_for(kind)
 
     async def closed(self) -> int:
         """Read on until the server closes, and return the code of the close frame; 1006 if there was none."""
