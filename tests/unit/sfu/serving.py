@@ -43,6 +43,12 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         await task
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that has no event of its own; the test's timeout bounds it."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
 class TestWorker:
     """A worker connection that answers offers as it is told and keeps all it was sent."""
 
