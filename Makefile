@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/done
 ARTIFACTS := artifacts
 FUZZ_SECONDS ?= 60
+export npm_config_update_notifier := false
 
 # The first Python that is new enough and can make a virtual environment; `make PYTHON=…` chooses another.
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
