@@ -3,12 +3,13 @@ import { SendIcon } from "./icons";
 
 interface Props {
   readonly enabled: boolean;
+  readonly placeholder: string;
   /** Resolves to whether the text was sent. */
   readonly onSay: (text: string) => Promise<boolean>;
 }
 
 /** Answers in writing. */
-export function Composer({ enabled, onSay }: Props) {
+export function Composer({ enabled, placeholder, onSay }: Props) {
   const [text, setText] = useState("");
   const [failed, setFailed] = useState(false);
   const problem = useId();
@@ -33,7 +34,7 @@ export function Composer({ enabled, onSay }: Props) {
           type="text"
           aria-label="Type an answer"
           aria-describedby={failed ? problem : undefined}
-          placeholder="Or type an answer"
+          placeholder={placeholder}
           autoComplete="off"
           enterKeyHint="send"
           maxLength={4000}

@@ -34,7 +34,11 @@ export function Conversation({ session, model }: Props) {
       <Stage session={session} model={model} />
       <aside>
         <Transcript lines={model.lines} live />
-        <Composer enabled={model.link.is === "connected"} onSay={(text) => session.say(text)} />
+        <Composer
+          enabled={model.link.is === "connected"}
+          placeholder={model.microphone === "on" ? "Or type an answer" : "Type your answer"}
+          onSay={(text) => session.say(text)}
+        />
       </aside>
     </main>
   );
@@ -63,6 +67,7 @@ function Stage({ session, model }: Props) {
           <p className="status" role="status">
             {statusOf(view)}
           </p>
+          <p className="hint">{live !== null && model.microphone !== "on" && "Your microphone is off."}</p>
           {live?.needsGesture && (
             <button type="button" className="primary" onClick={() => void session.startAudio()}>
               <SoundIcon />

@@ -30,7 +30,7 @@ export function End({ model, ended, onAgain }: Props) {
             <dd>{duration((endedAt ?? liveAt) - liveAt)}</dd>
           </div>
           <div>
-            <dt>Answers</dt>
+            <dt>{answers === 1 ? "Answer" : "Answers"}</dt>
             <dd>{answers}</dd>
           </div>
         </dl>

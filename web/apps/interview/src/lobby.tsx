@@ -52,7 +52,7 @@ export function Lobby({ name, onName, onJoin }: Props) {
             <div className="check">
               <DeviceSelect label="Microphone" chosen={deviceId} onChoose={choose} />
               <LevelMeter track={preview.track} />
-              <p className="hint">Say something: the dots should move.</p>
+              <p className="hint">Say something: the bar should move.</p>
             </div>
           ) : (
             <button

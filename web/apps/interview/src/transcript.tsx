@@ -30,21 +30,23 @@ export function Transcript({ lines, live }: { lines: readonly Line[]; live: bool
       {lines.length === 0 && <p className="empty">What is said will appear here.</p>}
       <div role="log" aria-label="What was said" aria-live={live ? "polite" : "off"}>
         {finished.map((line, index) => (
-          <Said key={line.id} line={line} goesOn={finished[index - 1]?.speaker === line.speaker} />
+          <Said key={line.id} line={line} before={finished[index - 1]} />
         ))}
       </div>
       <div aria-hidden="true">
         {growing.map((line, index) => (
-          <Said key={line.id} line={line} goesOn={(growing[index - 1] ?? finished.at(-1))?.speaker === line.speaker} />
+          <Said key={line.id} line={line} before={growing[index - 1] ?? finished.at(-1)} />
         ))}
       </div>
     </section>
   );
 }
 
-function Said({ line, goesOn }: { line: Line; goesOn: boolean }) {
+function Said({ line, before }: { line: Line; before: Line | undefined }) {
+  const goesOn = before?.speaker === line.speaker;
+  const place = before === undefined ? "" : goesOn ? " goes-on" : " follows";
   return (
-    <p className={`said ${line.speaker}${line.final ? "" : " growing"}${goesOn ? " goes-on" : ""}`}>
+    <p className={`said ${line.speaker}${line.final ? "" : " growing"}${place}`}>
       <span className={goesOn ? "who visually-hidden" : "who"}>{line.speaker === "user" ? "You" : "Interviewer"}</span>
       <span className="words">{line.text}</span>
     </p>

@@ -9,7 +9,11 @@ export function statusOf(view: View): string {
     case "waiting":
       return view.agentWasHere ? "The interviewer has left the room." : "Waiting for the interviewer…";
     case "live":
-      return { listening: "Listening", thinking: "Thinking…", speaking: "Speaking" }[view.agent];
+      return {
+        listening: "The interviewer is listening",
+        thinking: "The interviewer is thinking…",
+        speaking: "The interviewer is speaking",
+      }[view.agent];
     case "reconnecting":
       return "Your connection was lost. Reconnecting…";
     case "recovering":
