@@ -139,6 +139,11 @@ async def _health(request: Request) -> Response:
     return PlainTextResponse("OK")
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drops what uvicorn logs as an error for each WebSocket that was refused with an HTTP answer."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
+
+
 class _Http(uvicorn.Server):
     """uvicorn without its own signal handlers: a stop must reach the clients first."""
 
@@ -206,6 +211,7 @@ def run_forever(config: SfuConfig) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

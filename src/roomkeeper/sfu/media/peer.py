@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from aiortc.exceptions import InvalidStateError
@@ -168,9 +169,10 @@ class Peer:
         return True
 
     def send_rtp(self, packet: bytes) -> None:
-        """Encrypts and sends one RTP packet."""
+        """Encrypts and sends one RTP packet; a number that SRTP's window has left behind is dropped."""
         if self.connected:
-            self.ice.send(self._dtls._tx_srtp.protect(packet))
+            with suppress(SrtpError):
+                self.ice.send(self._dtls._tx_srtp.protect(packet))
 
     def send_rtcp(self, packet: bytes) -> None:
         """Encrypts and sends one compound RTCP packet."""

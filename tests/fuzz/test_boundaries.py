@@ -1,0 +1,124 @@
+"""Every boundary of the room server under fire, while two people in another room go on talking.
+
+`ROOMKEEPER_FUZZ_SECONDS` (60) says how long, `ROOMKEEPER_FUZZ_SEED` which attack; a failure prints its seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from livekit import api
+
+from tests.conformance.support.clients import Client
+from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.conformance.support.sound import hear_tone, listen
+from tests.fuzz.attackers import ATTACKERS, Campaign
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SECONDS = float(os.environ.get("ROOMKEEPER_FUZZ_SECONDS", "60"))
+SEED = int(os.environ.get("ROOMKEEPER_FUZZ_SEED", str(random.randrange(2**32))))
+ANN_HZ = 440.0
+GROWTH = 60 * 1024
+"""KiB that the server may keep after the attack: caches and freed pages, not sessions."""
+SETTLE = 30.0
+"""Seconds after which nothing of the attack may be left."""
+SAMPLES_WHILE = 0.95
+"""Share of the windows in which the bystander must hear the tone."""
+
+
+async def test_no_input_hurts_anybody_but_its_sender(tmp_path: Path) -> None:
+    log = tmp_path / "sfu.log"
+    process = ServerProcess(Options(), log)
+    process.start()
+    try:
+        await _attack(process, log)
+        assert process.stop() == 0, "the server did not stop cleanly"
+    finally:
+        process.kill()
+
+
+async def _attack(process: ServerProcess, log: Path) -> None:
+    _say(f"fuzzing for {SECONDS:.0f} s with seed {SEED}")
+    campaign = Campaign(process.server, process.udp_port, time.monotonic() + SECONDS)
+    async with _bystanders(process.server) as heard:
+        before = _memory(process.pid)
+        files = _open_files(process.pid)
+        async with asyncio.TaskGroup() as group:
+            for number, attacker in enumerate(ATTACKERS):
+                group.create_task(attacker(campaign, random.Random(SEED + number)))
+        _say(f"inputs: {dict(sorted(campaign.strikes.items()))}")
+        assert all(campaign.strikes[kind] > 0 for kind in ("signal frame", "room API", "media port", "inside data"))
+        await _only_the_bystanders_are_left(process.server)
+        clean = sum(heard) / len(heard)
+        _say(f"bystander heard the tone in {clean:.1%} of {len(heard)} windows")
+        assert clean >= SAMPLES_WHILE
+    after = _memory(process.pid)
+    _say(f"memory {before} KiB before, {after} KiB after; files {files} before, {_open_files(process.pid)} after")
+    assert after - before < GROWTH
+    assert _open_files(process.pid) <= files + 5
+    errors = [line for line in log.read_text(errors="replace").splitlines() if _is_error(line)]
+    assert not errors, f"the server logged {len(errors)} errors (seed {SEED}), the first: {errors[0][:2000]}"
+
+
+@contextlib.asynccontextmanager
+async def _bystanders(server: Server) -> AsyncIterator[list[bool]]:
+    ann, bob = Client("ann"), Client("bob")
+    heard: list[bool] = []
+    try:
+        for client in (ann, bob):
+            await client.connect(server.ws, server.token(client.identity, room="bystanders"), "v1")
+        await ann.speak(ANN_HZ)
+        track = await bob.wait_for_track("ann")
+        await hear_tone(track, ANN_HZ)
+
+        async def hear() -> None:
+            async with contextlib.aclosing(listen(track)) as windows:
+                async for window in windows:
+                    heard.append(window.is_tone(ANN_HZ))
+
+        task = asyncio.create_task(hear())
+        yield heard
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    finally:
+        await asyncio.gather(ann.close(), bob.close())
+
+
+async def _only_the_bystanders_are_left(server: Server) -> None:
+    async with api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
+        names: set[str] = set()
+        async with asyncio.timeout(SETTLE):
+            while names != {"bystanders"}:
+                await asyncio.sleep(0.5)
+                names = {room.name for room in (await lkapi.room.list_rooms(api.ListRoomsRequest())).rooms}
+
+
+def _say(words: str) -> None:
+    sys.stdout.write(f"\n{words}")
+
+
+def _memory(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")))
+
+
+def _open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _is_error(line: str) -> bool:
+    try:
+        return json.loads(line)["level"] in {"error", "critical"}
+    except (ValueError, KeyError, TypeError):
+        return "Traceback" in line or "Error" in line
