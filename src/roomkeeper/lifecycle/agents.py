@@ -1,0 +1,358 @@
+"""Who is in charge: one agent at a time, and what happens when it goes.
+
+1. The agent in charge is an epoch. Its number only grows; an epoch belongs to one job, a job to one epoch.
+2. A job is accepted by compare-and-set: nobody is in charge, and its dispatch was for the current epoch or for none of
+   ours. Any other job is fenced, removed from the room, and removed again should it rejoin. Its facts are kept.
+3. An agent that never attaches (a stock one) is known by its name in the room, its leaving by the raw reason.
+4. A loss costs one recovery attempt; leaving with the room, being done and handing over cost none.
+5. The order of a replacement: the ghost's removal confirmed, people checked, then the dispatch.
+6. In a hand-over the successor waits muted until the old agent finds a pause; whichever goes first, the other stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from roomkeeper.lifecycle import bounds, ends, presence
+from roomkeeper.lifecycle.actions import (
+    AcceptJob,
+    CreateDispatch,
+    EmitEvent,
+    EndAgent,
+    FenceJob,
+    MuteAgent,
+    RemoveParticipant,
+)
+from roomkeeper.lifecycle.evidence import AgentLeft, departure, exit_meaning
+from roomkeeper.lifecycle.reasons import Reason
+from roomkeeper.lifecycle.state import End, Epoch, Standing, State
+from roomkeeper.lifecycle.vocabulary import Dispatcher, TimerKind
+
+if TYPE_CHECKING:
+    from roomkeeper.lifecycle.events import (
+        AgentAttached,
+        AgentDone,
+        AgentLost,
+        AgentYielded,
+        GoodbyeOver,
+        LeaseExpired,
+        LinkLost,
+        Noted,
+        UserAway,
+        UserBack,
+    )
+    from roomkeeper.lifecycle.step import Step
+
+
+# Coming.
+
+
+def attached(step: Step, event: AgentAttached) -> None:
+    """Accept or fence a job that asks to be in charge."""
+    session = step.session
+    known = session.epoch_of(event.job)
+    if known is not None:
+        step.amend(replace(known, link_lost_at=None))
+        _answer_again(step, known)
+    elif _may_succeed(step, event):
+        assert session.successor is not None  # noqa: S101 - for the type checker: `_may_succeed` says so
+        place = session.epochs[session.successor - 1]
+        step.amend(replace(place, job=event.job, identity=event.identity, standing=Standing.MUTED))
+        step.act(AcceptJob(job=event.job, epoch=place.number, resumed=True, muted=True))
+        if step.session.is_present(event.identity):
+            _appeared_successor(step)
+    elif _may_take_charge(step, event):
+        place = session.agent
+        step.amend(replace(place, job=event.job, identity=event.identity))
+        step.act(AcceptJob(job=event.job, epoch=place.number, resumed=place.number > 1, muted=False))
+        if session.is_present(event.identity):
+            _take_charge(step)
+        presence.resolve(step)
+    else:
+        _fence(step, event)
+
+
+def _answer_again(step: Step, epoch: Epoch) -> None:
+    """A job reports after its link was down: tell it again where it stands."""
+    session = step.session
+    job = str(epoch.job)
+    if session.state is State.ENDED or epoch.standing in {Standing.OVER, Standing.FENCED}:
+        step.act(FenceJob(job=job, why=_why_fenced(step)))
+        return
+    muted = epoch.standing is Standing.MUTED
+    step.act(AcceptJob(job=job, epoch=epoch.number, resumed=epoch.number > 1, muted=muted))
+    if session.end is not None:
+        step.act(EndAgent(job=job, reason=session.end.reason, detail=session.end.detail, goodbye=True))
+
+
+def _may_succeed(step: Step, event: AgentAttached) -> bool:
+    session = step.session
+    if not step.open or session.successor is None or event.epoch != session.successor:
+        return False
+    return session.epochs[session.successor - 1].job is None
+
+
+def _may_take_charge(step: Step, event: AgentAttached) -> bool:
+    session = step.session
+    return step.open and session.agent.job is None and event.epoch in {None, session.current}
+
+
+def _fence(step: Step, event: AgentAttached) -> None:
+    """Keep a place for the job's facts, and the job out of the talk."""
+    session = step.session
+    number = len(session.epochs) + 1
+    epoch = Epoch(number=number, standing=Standing.FENCED, job=event.job, identity=event.identity)
+    step.session = replace(session, epochs=(*session.epochs, epoch))
+    step.act(FenceJob(job=event.job, why=_why_fenced(step)))
+    if session.is_present(event.identity) and event.identity != session.agent.identity:
+        step.act(RemoveParticipant(identity=event.identity, why="it is not in charge"))
+
+
+def _why_fenced(step: Step) -> str:
+    if not step.open:
+        return "the end of the session is decided"
+    return f"epoch {step.session.current} is in charge or expected"
+
+
+def appeared(step: Step, identity: str, agent_name: str, on_behalf: str) -> None:
+    """An agent is in the room: the one in charge, a successor, a ghost, or one that is not ours to care for."""
+    session = step.session
+    agent = session.agent
+    if identity == agent.identity:
+        _take_charge(step)
+    elif session.successor is not None and session.epochs[session.successor - 1].identity == identity:
+        _appeared_successor(step)
+    elif identity in presence.ghosts(session):
+        step.act(RemoveParticipant(identity=identity, why="it is no longer in charge"))
+    elif agent.identity is None and not on_behalf and agent_name in {"", session.agent_name}:
+        step.amend(replace(agent, identity=identity))
+        _take_charge(step)
+
+
+def _take_charge(step: Step) -> None:
+    step.cancel(TimerKind.AGENT_BACK)
+    step.session = replace(step.session, room_is_new=False)
+    step.amend(replace(step.session.agent, standing=Standing.IN_CHARGE))
+
+
+def _appeared_successor(step: Step) -> None:
+    """Both agents of a hand-over are in the room: let the old one find a pause."""
+    session = step.session
+    if session.agent.job is not None:
+        step.act(MuteAgent(job=session.agent.job, muted=True))
+    step.set_timer_once(TimerKind.HAND_OVER, step.at + bounds.HAND_OVER_BOUND)
+
+
+# Going.
+
+
+def left_room(step: Step, identity: str, raw: str) -> None:
+    """The agent in charge, or the successor of a hand-over, is no longer in the room."""
+    session = step.session
+    if session.agent.identity != identity:
+        _drop_successor(step)
+        return
+    what = departure(raw).agent
+    agent = session.agent
+    words = f"{identity} left the room with {raw}"
+    if session.state is State.ENDING:
+        if what is not AgentLeft.REJOINING:
+            _over(step, agent)
+            ends.finish(step)
+    elif what is AgentLeft.REJOINING or (what is not AgentLeft.LOST and agent.open):
+        step.set_timer(TimerKind.AGENT_BACK, step.at + bounds.AGENT_WORD)
+    elif what is AgentLeft.FAREWELL and session.state is State.LIVE:
+        ends.infer(step, Reason.AGENT_LEFT, f"{words}, gave no reason, and never attached")
+    else:
+        gone(step, lost=what is AgentLeft.LOST, why=words)
+
+
+def gone(step: Step, *, lost: bool, why: str) -> None:
+    """Nobody is in charge any more: fence the one that was, and let the next one come.
+
+    Args:
+        step: The transition.
+        lost: True if it did not mean to go: that costs an attempt.
+        why: For the one that was, and for `explain`.
+    """
+    agent = step.session.agent
+    _over(step, agent)
+    step.cancel(TimerKind.AGENT_BACK, TimerKind.HAND_OVER, TimerKind.DISPATCH)
+    if lost:
+        count_loss(step, why)
+    if agent.open:
+        assert agent.job is not None  # noqa: S101 - for the type checker: an open epoch has a job
+        step.act(FenceJob(job=agent.job, why=why))
+    session = step.session
+    if session.successor is not None:
+        step.session = replace(session, current=session.successor, successor=None)
+        _promote(step)
+    else:
+        number = len(session.epochs) + 1
+        step.session = replace(session, epochs=(*session.epochs, Epoch(number=number)), current=number)
+    for identity in presence.ghosts(step.session):
+        step.act(RemoveParticipant(identity=identity, why="it is no longer in charge"))
+    presence.resolve(step)
+
+
+def _over(step: Step, agent: Epoch) -> None:
+    standing = Standing.OVER if agent.standing is Standing.IN_CHARGE else Standing.FENCED
+    step.amend(replace(agent, standing=standing))
+
+
+def _promote(step: Step) -> None:
+    """The successor takes over: it may speak."""
+    agent = step.session.agent
+    if agent.job is None:
+        return
+    step.act(MuteAgent(job=agent.job, muted=False))
+    step.amend(replace(agent, standing=Standing.EXPECTED))
+    if step.session.is_present(agent.identity):
+        _take_charge(step)
+
+
+def count_loss(step: Step, why: str) -> None:
+    """Spend a recovery attempt; those outside the window are forgotten."""
+    session = step.session
+    window = bounds.millis(session.policy.recover_window)
+    recent = tuple(at for at in session.losses if step.at - at < window)
+    step.session = replace(session, losses=(*recent, step.at))
+    step.act(EmitEvent(type="session.agent_lost", data={"why": why, "epoch": session.current}))
+
+
+def never_came(step: Step) -> None:
+    """A replacement did not come in time: that costs an attempt too."""
+    why = f"no agent came within agent_timeout = {step.session.policy.agent_timeout:g} s"
+    if step.session.agent.job is not None:
+        gone(step, lost=True, why=why)
+        return
+    count_loss(step, why)
+    step.cancel(TimerKind.DISPATCH)
+    presence.resolve(step)
+
+
+# What workers say about their jobs.
+
+
+def lost(step: Step, event: AgentLost) -> None:
+    """A job's process died, and all it wrote is in."""
+    _shipped(step, event.job, lost=True, why=f"{event.job} {exit_meaning(event.exit)}")
+
+
+def done(step: Step, event: AgentDone) -> None:
+    """A job is over as it should be, and all it wrote is in."""
+    _shipped(step, event.job, lost=False, why=f"{event.job} is done")
+
+
+def _shipped(step: Step, job: str, *, lost: bool, why: str) -> None:
+    epoch = step.session.epoch_of(job)
+    if epoch is None or epoch.shipped:
+        step.ignore(f"{job} is already over" if epoch else f"{job} never attached")
+        return
+    step.amend(replace(epoch, shipped=True, link_lost_at=None))
+    _stopped(step, step.session.epochs[epoch.number - 1], lost=lost, why=why)
+
+
+def lease_expired(step: Step, event: LeaseExpired) -> None:
+    """A worker fell silent: its job is not in charge any more, though it may still run."""
+    epoch = step.session.epoch_of(event.job)
+    if epoch is None or not epoch.open or epoch.standing in {Standing.OVER, Standing.FENCED}:
+        step.ignore(f"{event.job} is not in charge")
+        return
+    step.amend(replace(epoch, link_lost_at=epoch.link_lost_at or step.at))
+    _stopped(step, step.session.epochs[epoch.number - 1], lost=True, why=f"the lease of {event.job} expired")
+
+
+def _stopped(step: Step, epoch: Epoch, *, lost: bool, why: str) -> None:
+    """A job cannot be counted on any more. What that means depends on who it was, and on what is decided."""
+    session = step.session
+    if session.state is State.ENDED:
+        ends.settle(step)
+    elif session.inferred is not None and epoch.shipped and epoch == ends.last_in_charge(session):
+        ends.decide(step, session.inferred)
+    elif epoch.number == session.successor:
+        _drop_successor(step)
+    elif epoch.number != session.current:
+        return
+    elif session.state is State.ENDING:
+        _over(step, epoch)
+        ends.finish(step)
+    elif session.state is State.LIVE and session.successor is None and not lost:
+        _over(step, epoch)
+        ends.decide(step, End(reason=Reason.AGENT_LEFT, at=step.at, because=f"{why} and gave no reason"))
+    else:
+        gone(step, lost=lost, why=why)
+
+
+def _drop_successor(step: Step) -> None:
+    """The successor of a hand-over is gone before it took over: the old agent stays."""
+    session = step.session
+    assert session.successor is not None  # noqa: S101 - for the type checker: callers have looked
+    successor = session.epochs[session.successor - 1]
+    step.amend(replace(successor, standing=Standing.FENCED))
+    step.session = replace(step.session, successor=None)
+    if successor.open:
+        step.act(FenceJob(job=str(successor.job), why="it left before it took over"))
+    if TimerKind.HAND_OVER in session.timers and session.agent.job is not None:
+        step.cancel(TimerKind.HAND_OVER)
+        step.act(MuteAgent(job=session.agent.job, muted=False))
+
+
+def yielded(step: Step, event: AgentYielded) -> None:
+    """A worker that is leaving asks for a successor of its agent."""
+    session = step.session
+    if session.agent.job != event.job:
+        step.ignore(f"{event.job} is not in charge: there is nothing to hand over")
+    elif session.successor is not None:
+        step.ignore("a successor is on its way")
+    elif session.dispatcher is Dispatcher.NOBODY:
+        step.ignore("the application dispatches its agents: the worker has to drain")
+    elif session.state is State.LIVE:
+        number = len(session.epochs) + 1
+        step.session = replace(session, epochs=(*session.epochs, Epoch(number=number)), successor=number)
+        step.act(CreateDispatch(epoch=number))
+    else:
+        gone(step, lost=False, why="handed over; the next agent comes when it is needed")
+
+
+def link_lost(step: Step, event: LinkLost) -> None:
+    """A link broke: remember since when, and nothing else. The lease decides, or the room, or the worker's return."""
+    epoch = step.session.epoch_of(event.job)
+    if epoch is None or not epoch.open:
+        step.ignore(f"{event.job} has nothing more to say")
+        return
+    step.amend(replace(epoch, link_lost_at=epoch.link_lost_at or step.at))
+
+
+def goodbye_over(step: Step, event: GoodbyeOver) -> None:
+    """The goodbye was said: the decided end may come."""
+    if step.session.agent.job != event.job:
+        step.ignore(f"{event.job} is not in charge")
+        return
+    _over(step, step.session.agent)
+    ends.finish(step)
+
+
+def away(step: Step, event: UserAway | UserBack, check: int) -> None:
+    """Remember how many check-ins went unanswered, so that a replacement goes on from there."""
+    if step.session.agent.job != event.job:
+        step.ignore(f"{event.job} is not in charge")
+        return
+    step.session = replace(step.session, check_ins=check)
+
+
+def noted(step: Step, event: Noted) -> None:
+    """A line of a job's spool: kept for ever, once."""
+    epoch = step.session.epoch_of(event.job)
+    if epoch is None:
+        step.ignore(f"{event.job} never attached: its facts have no place yet")
+        return
+    if event.seq <= epoch.seq:
+        step.ignore(f"line {event.seq} of {event.job} is already known")
+        return
+    step.amend(replace(epoch, seq=event.seq, link_lost_at=None))
+    if event.what == "item":
+        step.act(EmitEvent(type="item.added", data={"epoch": epoch.number, "seq": event.seq}))
+    if step.session.state is State.ENDED:
+        ends.late(step)

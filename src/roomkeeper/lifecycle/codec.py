@@ -1,0 +1,149 @@
+"""Events, actions and sessions as JSON, and back: what the journal, the outbox and the store hold.
+
+1. Every field is written, also one that has its default: a default that changes must not change what was.
+2. Reading takes the default of a field that an older version did not write, and passes over what a newer one did.
+3. What is written carries `v`, the version of this format, and `type`, the name of its class. Names are for ever.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from roomkeeper.errors import IllegalCall
+from roomkeeper.lifecycle.actions import Action
+from roomkeeper.lifecycle.events import Event, SessionOpened
+from roomkeeper.lifecycle.policy import Policy, plain, read_policy
+from roomkeeper.lifecycle.state import Session
+
+VERSION: Final = 1
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Reader: TypeAlias = Callable[[Any], Any]
+_T = TypeVar("_T")
+
+_EVENTS: Final = {kind.__name__: kind for kind in (SessionOpened, *get_args(Event))}
+_ACTIONS: Final = {kind.__name__: kind for kind in get_args(Action)}
+
+
+def dump_event(event: SessionOpened | Event) -> dict[str, Json]:
+    """Turn an event into JSON."""
+    return _dump(event)
+
+
+def load_event(data: Mapping[str, Json]) -> SessionOpened | Event:
+    """Read an event that `dump_event` wrote, in this version or an earlier one.
+
+    Raises:
+        IllegalCall: it was written by a newer version, or is no event.
+    """
+    return cast("SessionOpened | Event", _load(data, _EVENTS))
+
+
+def dump_action(action: Action) -> dict[str, Json]:
+    """Turn an action into JSON."""
+    return _dump(action)
+
+
+def load_action(data: Mapping[str, Json]) -> Action:
+    """Read an action that `dump_action` wrote.
+
+    Raises:
+        IllegalCall: it was written by a newer version, or is no action.
+    """
+    return cast("Action", _load(data, _ACTIONS))
+
+
+def dump_session(session: Session) -> dict[str, Json]:
+    """Turn a session into JSON."""
+    return _dump(session)
+
+
+def load_session(data: Mapping[str, Json]) -> Session:
+    """Read a session that `dump_session` wrote.
+
+    Raises:
+        IllegalCall: it was written by a newer version, or is no session.
+    """
+    return cast("Session", _load(data, {"Session": Session}))
+
+
+def _dump(value: object) -> dict[str, Json]:
+    return {"v": VERSION, "type": type(value).__name__, **cast("dict[str, Json]", _plain(value))}
+
+
+def _plain(value: object) -> Json:
+    match value:
+        case Policy():
+            return cast("Json", plain(value))
+        case StrEnum():
+            return str(value)
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case _ if is_dataclass(value):
+            return {line.name: _plain(getattr(value, line.name)) for line in fields(value)}
+        case _:
+            return cast("Json", value)
+
+
+def _load(data: Mapping[str, Json], known: Mapping[str, type]) -> object:
+    version, name = data.get("v"), data.get("type")
+    if version != VERSION:
+        detail = f"version {version!r} of {name!r} was written by another Roomkeeper; this one reads version {VERSION}"
+        raise IllegalCall(detail)
+    if name not in known:
+        detail = f"{name!r} is none of {', '.join(known)}"
+        raise IllegalCall(detail)
+    return _reader(known[str(name)])(data)
+
+
+@cache
+def _reader(hint: Any) -> Reader:  # noqa: ANN401 - annotations have no common type
+    """Make what reads values of an annotation; once per annotation."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Policy:
+        return read_policy
+    if is_dataclass(hint):
+        return _dataclass_reader(cast("type", hint))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint
+    if origin is tuple:
+        return _tuple_reader(_reader(arguments[0]))
+    if origin is Mapping:
+        return _mapping_reader(_reader(arguments[0]), _reader(arguments[1]))
+    if origin in {Union, types.UnionType}:
+        (present,) = (argument for argument in arguments if argument is not types.NoneType)
+        return _optional_reader(_reader(present))
+    return _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - JSON is what it is
+    return value
+
+
+def _tuple_reader(read: Reader) -> Reader:
+    return lambda values: tuple(read(value) for value in values)
+
+
+def _mapping_reader(read_key: Reader, read: Reader) -> Reader:
+    return lambda values: {read_key(key): read(value) for key, value in values.items()}
+
+
+def _optional_reader(read: Reader) -> Reader:
+    return lambda value: None if value is None else read(value)
+
+
+def _dataclass_reader(kind: type[_T]) -> Callable[[Mapping[str, Any]], _T]:
+    hints = get_type_hints(kind)
+    readers = {line.name: _reader(hints[line.name]) for line in fields(cast("Any", kind))}
+
+    def read(data: Mapping[str, Any]) -> _T:
+        return kind(**{name: reader(data[name]) for name, reader in readers.items() if name in data})
+
+    return read
