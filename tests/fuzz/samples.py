@@ -83,7 +83,9 @@ REQUESTS = [
     rtc.SignalRequest(
         update_metadata=rtc.UpdateParticipantMetadata(name="n", metadata="m", attributes={"a": "b"}, request_id=3)
     ),
-    rtc.SignalRequest(update_audio_track=rtc.UpdateLocalAudioTrack(track_sid="TR_1", features=[models.AudioTrackFeature.TF_NO_DTX])),
+    rtc.SignalRequest(
+        update_audio_track=rtc.UpdateLocalAudioTrack(track_sid="TR_1", features=[models.AudioTrackFeature.TF_NO_DTX])
+    ),
     rtc.SignalRequest(publish_data_track_request=rtc.PublishDataTrackRequest(pub_handle=1, name="d")),
 ]
 SIGNAL_FRAMES = [request.SerializeToString() for request in REQUESTS]
