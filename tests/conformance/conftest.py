@@ -51,6 +51,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
+def reference() -> str | None:
+    """The executable of livekit-server to run instead of `roomkeeper sfu`, if any."""
+    return REFERENCE
+
+
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The room server under test."""
     if RUNNING_URL:
