@@ -25,10 +25,10 @@ def token(grants: api.VideoGrants, *, key: str = "other", ttl: float = 60.0) -> 
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve an application on a free port; yields `127.0.0.1:PORT`."""
+async def serving(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
+    """Serve an application, by default on a free port; yields `127.0.0.1:PORT`."""
     config = uvicorn.Config(
-        app, port=0, log_config=None, lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=1
+        app, port=port, log_config=None, lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
