@@ -171,12 +171,12 @@ class EmitEvent:
     """Tell the live stream and its subscribers.
 
     Attributes:
-        type: `session.<state>`, `session.opened`, `session.agent_lost`, `session.warned` or `item.added`. The report is
-            not one of them: it is `SendReport`.
-        data: What the type needs beyond the session itself, JSON.
+        topic: `session.<state>`, `session.opened`, `session.agent_lost`, `session.warned` or `item.added`. Not the report:
+            that is `SendReport`.
+        data: What the topic needs beyond the session itself, JSON.
     """
 
-    type: str
+    topic: str
     data: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -218,7 +218,7 @@ def count_loss(step: Step, why: str) -> None:
     window = bounds.millis(session.policy.recover_window)
     recent = tuple(at for at in session.losses if step.at - at < window)
     step.session = replace(session, losses=(*recent, step.at))
-    step.act(EmitEvent(type="session.agent_lost", data={"why": why, "epoch": session.current}))
+    step.act(EmitEvent(topic="session.agent_lost", data={"why": why, "epoch": session.current}))
 
 
 def never_came(step: Step) -> None:
@@ -353,6 +353,6 @@ def noted(step: Step, event: Noted) -> None:
         return
     step.amend(replace(epoch, seq=event.seq, link_lost_at=None))
     if event.what == "item":
-        step.act(EmitEvent(type="item.added", data={"epoch": epoch.number, "seq": event.seq}))
+        step.act(EmitEvent(topic="item.added", data={"epoch": epoch.number, "seq": event.seq}))
     if step.session.state is State.ENDED:
         ends.late(step)

@@ -76,7 +76,7 @@ def _not_back(step: Step) -> None:
 def _warn(step: Step) -> None:
     remaining = step.session.timers[TimerKind.LIMIT] - step.at
     step.act(Warn(remaining=remaining))
-    step.act(EmitEvent(type="session.warned", data={"remaining": remaining}))
+    step.act(EmitEvent(topic="session.warned", data={"remaining": remaining}))
     presence.next_warning(step)
 
 

@@ -202,7 +202,7 @@ def begin(opened: SessionOpened) -> tuple[Session, tuple[Action, ...]]:
         since=opened.at,
     )
     step = Step(session, opened.at)
-    step.act(EmitEvent(type="session.opened"))
+    step.act(EmitEvent(topic="session.opened"))
     step.set_timer(TimerKind.JOIN, opened.at + bounds.millis(opened.policy.join_timeout))
     return step.session, tuple(step.actions)
 
