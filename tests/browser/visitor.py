@@ -1,0 +1,157 @@
+"""Somebody in front of a page: a Chromium with a microphone, and what can be seen and heard there."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import expect
+
+if TYPE_CHECKING:
+    from playwright.async_api import ConsoleMessage, Error, Locator, Page, Request, WebSocket
+
+REPOSITORY = Path(__file__).parents[2]
+SCREENSHOTS = REPOSITORY / "artifacts" / "browser"
+AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+PATIENCE = 20_000
+"""Milliseconds to wait for the interviewer: its process, its model and its speech share two cores with the browser."""
+expect.set_options(timeout=PATIENCE)
+
+# Every peer connection of the page, so that its statistics can be read.
+WATCH_CONNECTIONS = """
+globalThis.connections = [];
+globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...args) { super(...args); globalThis.connections.push(this); }
+};
+"""
+AUDIO_STATISTICS = """
+async (type) => {
+  let energy = 0;
+  let packets = 0;
+  for (const connection of globalThis.connections) {
+    for (const each of (await connection.getStats()).values()) {
+      if (each.type !== type || each.kind !== "audio") continue;
+      energy += each.totalAudioEnergy ?? 0;
+      packets += each.packetsReceived ?? each.packetsSent ?? 0;
+    }
+  }
+  return { energy, packets };
+}
+"""
+
+
+@dataclass
+class Visitor:
+    """A tab with a page of ours.
+
+    Attributes:
+        page: The tab.
+        address: Where the page is served.
+        problems: Errors and warnings on its console, and errors that nobody caught.
+        hosts: Hosts that it spoke to.
+    """
+
+    page: Page
+    address: str
+    problems: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", self._on_page_error)
+        self.page.on("request", self._on_request)
+        self.page.on("websocket", self._on_websocket)
+
+    async def open(self) -> None:
+        """Load the page."""
+        await self.page.add_init_script(WATCH_CONNECTIONS)
+        await self.page.goto(self.address)
+
+    def button(self, name: str) -> Locator:
+        """The button of that name."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    async def start(self, name: str = "Ada") -> None:
+        """Join with the microphone."""
+        await self.page.get_by_label("Your name").fill(name)
+        await self.button("Start the interview").click()
+
+    async def join_to_type(self) -> None:
+        """Join without a microphone."""
+        await self.button("Join without a microphone and type").click()
+
+    async def sees_status(self, words: str | re.Pattern[str]) -> None:
+        """Wait until the page says this of the conversation."""
+        await expect(self.page.get_by_role("status")).to_have_text(words)
+
+    async def types(self, text: str) -> None:
+        """Answer in writing when the interviewer listens, and wait until it reacts."""
+        await self.sees_status("The interviewer is listening")
+        await self.page.get_by_label("Type an answer").fill(text)
+        await self.page.keyboard.press("Enter")
+        await expect(self.log).to_contain_text(text)
+        await self.sees_status(re.compile("speaking|Ending"))
+
+    @property
+    def log(self) -> Locator:
+        """What was said, as the page shows it once it is final."""
+        return self.page.get_by_role("log")
+
+    def said(self, speaker: str) -> Locator:
+        """The words of `user` or `agent`, final or still growing."""
+        return self.page.locator(f".said.{speaker} .words")
+
+    async def sees_end(self, reason: str, words: str) -> None:
+        """Wait for the end screen and the reason on it."""
+        heading = self.page.get_by_role("heading", level=1)
+        await expect(heading).to_have_text("The interview is over", timeout=3 * PATIENCE)
+        await expect(heading).to_be_focused()
+        await expect(self.page.locator("main")).to_have_attribute("data-reason", reason)
+        await expect(self.page.get_by_text(words, exact=True)).to_be_visible()
+
+    async def heard(self) -> float:
+        """The energy of all sound that this browser received so far (squared amplitude times seconds)."""
+        return float((await self.page.evaluate(AUDIO_STATISTICS, "inbound-rtp"))["energy"])
+
+    async def screenshot(self, name: str) -> None:
+        """Keep a picture of what is to be seen."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    async def barriers(self) -> list[str]:
+        """What keeps people out, as axe finds it by the rules of WCAG 2.2 AA and best practice."""
+        # Colours on their way from one to the other have no contrast to speak of.
+        await self.page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
+        await self.page.evaluate(AXE.read_text())
+        found: dict[str, Any] = await self.page.evaluate("axe.run()")
+        return [
+            f"{rule['id']}: {node['html']} {node['failureSummary']}"
+            for rule in found["violations"]
+            for node in rule["nodes"]
+        ]
+
+    async def remembered(self) -> dict[str, Any]:
+        """What the tab keeps for when it is loaded again."""
+        return {
+            name: json.loads(value) if value.startswith("{") else value
+            for name, value in (await self.page.evaluate("({ ...sessionStorage })")).items()
+        }
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.problems.append(f"{message.type}: {message.text}")
+
+    def _on_page_error(self, error: Error) -> None:
+        self.problems.append(f"uncaught: {error}")
+
+    def _on_request(self, request: Request) -> None:
+        self.hosts.add(urlsplit(request.url).hostname or request.url)
+
+    def _on_websocket(self, websocket: WebSocket) -> None:
+        self.hosts.add(urlsplit(websocket.url).hostname or websocket.url)
