@@ -31,7 +31,8 @@ class SfuConfig:
         empty_timeout: Seconds a room waits for its first participant.
         departure_timeout: Seconds a room outlives its last participant.
         max_participants: Of a room that does not say otherwise; 0 is no limit.
-        data_dir: Where undelivered webhooks are kept; None keeps them in memory.
+        data_dir: Where undelivered webhooks are kept; None: `roomkeeper/sfu-<port>` in the user's state folder, or in
+            memory if the port is chosen freely.
         tls_cert, tls_key: PEM files that turn on TLS for HTTP and signal.
         max_rooms: Rooms at once; one process serves a few hundred sessions, not more.
     """

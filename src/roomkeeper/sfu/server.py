@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ifaddr
@@ -32,6 +34,7 @@ from roomkeeper.sfu.media.ice import MediaPort
 from roomkeeper.sfu.rooms import Rooms
 from roomkeeper.sfu.signal import AGENT_PROTOCOL, PROTOCOL, SERVER_VERSION, SignalEndpoint
 from roomkeeper.sfu.tombstones import Tombstones
+from roomkeeper.sfu.webhooks import Webhooks
 from roomkeeper.sfu.workers import Workers
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ class SfuServer:
         listener = _listen(config.host, config.port)
         async with _media_port(config) as media, asyncio.TaskGroup() as group:
             parts = _parts(config, media)
+            await parts.webhooks.open()
             clock = group.create_task(parts.rooms.run())
             http = _Http(_http_config(config, _app(config, parts)))
             serving = group.create_task(http.serve(sockets=[listener]))
@@ -90,6 +94,7 @@ class SfuServer:
             http.should_exit = True
             await serving
             await parts.dispatches.close()
+            await parts.webhooks.close()
             clock.cancel()
 
 
@@ -100,6 +105,7 @@ class _Parts:
     host: RoomHost
     workers: Workers
     dispatches: Dispatches
+    webhooks: Webhooks
 
 
 def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
@@ -112,12 +118,24 @@ def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
         agent_protocol=AGENT_PROTOCOL,
     )
     stack = MediaStack(media, new_certificate(), time.monotonic, time.time, lambda *_: None)
-    rooms = Rooms(config, stack, _NoHooks(), Tombstones(), limits)
+    key = config.webhook_key or next(iter(config.keys))
+    webhooks = Webhooks(
+        config.webhooks, api_key=key, secret=config.keys[key], data_dir=_webhook_dir(config), strict=config.strict
+    )
+    rooms = Rooms(config, stack, webhooks, Tombstones(), limits)
     host = RoomHost(rooms)
     workers = Workers(keys=config.keys, server_info=info, limits=limits, strict=config.strict)
     dispatches = Dispatches(workers, host, limits=limits, strict=config.strict)
     rooms.dispatcher = dispatches
-    return _Parts(info, rooms, host, workers, dispatches)
+    return _Parts(info, rooms, host, workers, dispatches, webhooks)
+
+
+def _webhook_dir(config: SfuConfig) -> Path | None:
+    """Returns where undelivered webhooks are kept: as told, else in the user's state folder, one for each port."""
+    if config.data_dir is not None or not config.port:
+        return config.data_dir
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return state / "roomkeeper" / f"sfu-{config.port}"
 
 
 def _app(config: SfuConfig, parts: _Parts) -> Starlette:
@@ -221,8 +239,3 @@ def run_forever(config: SfuConfig) -> None:
         uvloop.run(main())
     except* ConfigError as failures:
         raise failures.exceptions[0] from None
-
-
-class _NoHooks:
-    def notify(self, event) -> None:
-        pass
