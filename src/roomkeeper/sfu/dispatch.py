@@ -179,10 +179,7 @@ class Dispatches:
             InvalidDispatch: the deployment's name cannot be.
             LimitExceeded: metadata or attributes are too large.
         """
-        if problem := deployment_problem(request.deployment):
-            raise InvalidDispatch(problem)
-        self._limits.check_metadata(request.metadata)
-        self._limits.check_attributes(request.attributes)
+        self.check(request)
         room = self._of(request.room)
         dispatch = self._add(room, request.room, request)
         self._launch(room, dispatch, agent.JobType.JT_ROOM, None)
@@ -193,6 +190,18 @@ class Dispatches:
                     self._launch(room, dispatch, agent.JobType.JT_PUBLISHER, participant)
                 self._launch(room, dispatch, agent.JobType.JT_PARTICIPANT, participant)
         return dispatch.describe()
+
+    def check(self, request: agent_dispatch.CreateAgentDispatchRequest) -> None:
+        """Check a dispatch before its room is made for it.
+
+        Raises:
+            InvalidDispatch: the deployment's name cannot be.
+            LimitExceeded: metadata or attributes are too large.
+        """
+        if problem := deployment_problem(request.deployment):
+            raise InvalidDispatch(problem)
+        self._limits.check_metadata(request.metadata)
+        self._limits.check_attributes(request.attributes)
 
     def delete(self, room_name: str, dispatch_id: str) -> agent_dispatch.AgentDispatch:
         """Take a dispatch away; its agents are told to end and, after 3 s, removed.
