@@ -68,6 +68,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert process.stop() == 0, process.log.read_text(errors="replace")[-2000:]
 
 
+@pytest.fixture(scope="session")
+def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that behaves like the original throughout: that one itself, or `roomkeeper sfu --strict`."""
+    if RUNNING_URL or REFERENCE:
+        yield request.getfixturevalue("server")
+        return
+    process = ServerProcess(Options(strict=True), tmp_path_factory.mktemp("strict") / "server.log")
+    process.start()
+    yield process.server
+    assert process.stop() == 0, process.log.read_text(errors="replace")[-2000:]
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[[Options], ServerProcess]]:
     """Start servers with options of the test's own; they are killed after the test."""
