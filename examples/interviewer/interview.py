@@ -60,7 +60,9 @@ CLOSE_LIMIT = 5.0
 """Seconds for the session to close."""
 
 MAX_JOBS = int(os.environ.get("INTERVIEWER_MAX_JOBS", "8"))
-_FULL = 0.7  # LiveKit servers, too, pass over workers above this load
+"""Interviews that a worker holds at once."""
+FULL = 0.7
+"""Load of a full worker; LiveKit servers, too, pass over those above it."""
 
 RECOGNIZER, ESPEAK = "recognizer", "espeak"
 
@@ -161,13 +163,13 @@ def prewarm(process: JobProcess) -> None:
 
 def load(server: AgentServer) -> float:
     """How full the worker is: by its interviews, since a laptop busy with other things can well take one more."""
-    return _FULL * len(server.active_jobs) / MAX_JOBS
+    return FULL * len(server.active_jobs) / MAX_JOBS
 
 
 server = AgentServer(
     setup_fnc=prewarm,
     load_fnc=load,
-    load_threshold=_FULL,
+    load_threshold=FULL,
     num_idle_processes=1,
     initialize_process_timeout=60.0,
     host="127.0.0.1",

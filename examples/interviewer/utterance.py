@@ -82,8 +82,9 @@ class Listener:
                 self.utterance = Utterance(began=self._heard - len(lead), windows=lead, spoken=len(lead))
                 self._lead.clear()
             return
+        speaking = self.utterance.spoken == len(self.utterance.windows)
         self.utterance.windows.append(window)
-        if probability >= (SILENCE if self.utterance.silence == 0 else SPEECH):
+        if probability >= (SILENCE if speaking else SPEECH):
             self.utterance.spoken = len(self.utterance.windows)
             self.utterance.voiced += 1
 
