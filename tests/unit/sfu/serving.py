@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-KEYS = {"devkey": "secret", "other": "another-secret-that-is-long-enough-for-anyone"}
+KEYS = {
+    "first": "a-first-secret-that-is-long-enough-for-anyone",
+    "other": "another-secret-that-is-long-enough-for-anyone",
+}
 
 
 def token(grants: api.VideoGrants, *, key: str = "other", ttl: float = 60.0) -> str:
