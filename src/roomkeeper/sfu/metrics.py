@@ -1,0 +1,131 @@
+"""`/metrics`: the room server in Prometheus' text format.
+
+What happens for every packet is counted in plain numbers and only turned into metrics when somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client.metrics_core import Metric
+    from starlette.requests import Request
+
+PREFIX: Final = "roomkeeper_sfu_"
+
+LAG_INTERVAL: Final = 0.05
+"""Seconds between two looks at the event loop's lag."""
+
+LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class Metrics(Collector):
+    """The figures of one room server. The public numbers are for whoever counts to add to.
+
+    Attributes:
+        packets_received: RTP packets from publishers.
+        bytes_received: Their bytes.
+        packets_sent: RTP packets to subscribers, repetitions not counted.
+        bytes_sent: Their bytes.
+        packets_resent: RTP packets sent again because a subscriber asked (NACK).
+        packets_dropped: Packets of any kind that were refused: malformed, or beyond a limit.
+        joins: Participants let in.
+        refused_joins: Participants not let in.
+        signal_received: Signal messages from clients.
+        signal_sent: Signal messages to clients.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(namespace="roomkeeper_sfu", registry=self.registry)
+        self.packets_received = 0
+        self.bytes_received = 0
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        self.packets_resent = 0
+        self.packets_dropped = 0
+        self.joins = 0
+        self.refused_joins = 0
+        self.signal_received = 0
+        self.signal_sent = 0
+        self.longest_lag = 0.0
+        self._gauges: list[tuple[str, str, Callable[[], float]]] = []
+        self._counters: list[tuple[str, str, Callable[[], float]]] = []
+        self._lag = Histogram(
+            f"{PREFIX}event_loop_lag_seconds",
+            "How late the event loop was",
+            buckets=LAG_BUCKETS,
+            registry=self.registry,
+        )
+
+    def gauge(self, name: str, words: str, read: Callable[[], float]) -> None:
+        """Add a figure that goes up and down, read when somebody asks; `name` is without the prefix."""
+        self._gauges.append((name, words, read))
+
+    def counter(self, name: str, words: str, read: Callable[[], float]) -> None:
+        """Add a figure that only grows, read when somebody asks; `name` is without prefix and `_total`."""
+        self._counters.append((name, words, read))
+
+    def packet(self, size: int, subscribers: int, resent: int) -> None:
+        """Count a packet that came in and went out to so many, or packets that were sent again.
+
+        Args:
+            size: bytes that came in; 0 if none did.
+            subscribers: how many got them.
+            resent: packets sent again.
+        """
+        if size:
+            self.packets_received += 1
+            self.bytes_received += size
+            self.packets_sent += subscribers
+            self.bytes_sent += size * subscribers
+        self.packets_resent += resent
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures (prometheus_client's `Collector`)."""
+        for name, words, read in self._gauges:
+            yield GaugeMetricFamily(PREFIX + name, words, read())
+        yield GaugeMetricFamily(
+            f"{PREFIX}event_loop_longest_lag_seconds", "The longest the event loop was held up", self.longest_lag
+        )
+        own: list[tuple[str, str, float]] = [
+            ("packets_received", "RTP packets from publishers", self.packets_received),
+            ("bytes_received", "RTP bytes from publishers", self.bytes_received),
+            ("packets_sent", "RTP packets to subscribers", self.packets_sent),
+            ("bytes_sent", "RTP bytes to subscribers", self.bytes_sent),
+            ("packets_resent", "RTP packets sent again for a NACK", self.packets_resent),
+            ("packets_dropped", "Packets refused as malformed or beyond a limit", self.packets_dropped),
+            ("joins", "Participants let in", self.joins),
+            ("refused_joins", "Participants not let in", self.refused_joins),
+        ]
+        watched = [(name, words, read()) for name, words, read in self._counters]
+        for name, words, value in own + watched:
+            yield CounterMetricFamily(PREFIX + name, words, value)
+        signal = CounterMetricFamily(f"{PREFIX}signal_messages", "Signal messages", labels=["direction"])
+        signal.add_metric(["received"], self.signal_received)
+        signal.add_metric(["sent"], self.signal_sent)
+        yield signal
+
+    async def watch_loop(self) -> None:
+        """Look at the event loop's lag until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_INTERVAL
+            await asyncio.sleep(LAG_INTERVAL)
+            lag = max(0.0, loop.time() - due)
+            self._lag.observe(lag)
+            self.longest_lag = max(self.longest_lag, lag)
+
+    async def endpoint(self, request: Request) -> Response:
+        """Answer `GET /metrics`."""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
