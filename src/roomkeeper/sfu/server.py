@@ -22,18 +22,24 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from roomkeeper.errors import ConfigError
+from roomkeeper.sfu.api import services
+from roomkeeper.sfu.api import services
 from roomkeeper.sfu.dispatch import Dispatches
 from roomkeeper.sfu.host import RoomHost
 from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.media.connection import MediaStack, new_certificate
 from roomkeeper.sfu.media.ice import MediaPort
+from roomkeeper.sfu.metrics import Metrics
+from roomkeeper.sfu.metrics import Metrics
 from roomkeeper.sfu.rooms import Rooms
 from roomkeeper.sfu.signal import AGENT_PROTOCOL, PROTOCOL, SERVER_VERSION, SignalEndpoint
 from roomkeeper.sfu.tombstones import Tombstones
+from roomkeeper.sfu.twirp import Twirp
+from roomkeeper.sfu.twirp import Twirp
 from roomkeeper.sfu.webhooks import Webhooks
 from roomkeeper.sfu.workers import Workers
 
@@ -82,7 +88,7 @@ class SfuServer:
         async with _media_port(config) as media, asyncio.TaskGroup() as group:
             parts = _parts(config, media)
             await parts.webhooks.open()
-            clock = group.create_task(parts.rooms.run())
+            clocks = [group.create_task(parts.rooms.run()), group.create_task(parts.metrics.watch_loop())]
             http = _Http(_http_config(config, _app(config, parts)))
             serving = group.create_task(http.serve(sockets=[listener]))
             self.url = f"{'wss' if config.tls_cert else 'ws'}://{config.host}:{listener.getsockname()[1]}"
@@ -95,7 +101,9 @@ class SfuServer:
             await serving
             await parts.dispatches.close()
             await parts.webhooks.close()
-            clock.cancel()
+            for clock in clocks:
+                for clock in clocks:
+                clock.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,7 @@ class _Parts:
     workers: Workers
     dispatches: Dispatches
     webhooks: Webhooks
+    metrics: Metrics
 
 
 def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
@@ -117,7 +126,8 @@ def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
         node_id=new_id("ND_"),
         agent_protocol=AGENT_PROTOCOL,
     )
-    stack = MediaStack(media, new_certificate(), time.monotonic, time.time, lambda *_: None)
+    metrics = Metrics()
+    stack = MediaStack(media, new_certificate(), time.monotonic, time.time, metrics.packet)
     key = config.webhook_key or next(iter(config.keys))
     webhooks = Webhooks(
         config.webhooks, api_key=key, secret=config.keys[key], data_dir=_webhook_dir(config), strict=config.strict
@@ -127,7 +137,25 @@ def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
     workers = Workers(keys=config.keys, server_info=info, limits=limits, strict=config.strict)
     dispatches = Dispatches(workers, host, limits=limits, strict=config.strict)
     rooms.dispatcher = dispatches
-    return _Parts(info, rooms, host, workers, dispatches, webhooks)
+    _measure(metrics, rooms, workers, webhooks)
+    return _Parts(info, rooms, host, workers, dispatches, webhooks, metrics)
+
+
+def _measure(metrics: Metrics, rooms: Rooms, workers: Workers, webhooks: Webhooks) -> None:
+    """Names what is read when somebody asks for the metrics."""
+
+    def tracks() -> int:
+        return sum(len(person.tracks) for live in rooms for person in live.room.participants.values())
+
+    metrics.gauge("rooms", "Live rooms", lambda: len(rooms))
+    metrics.gauge("participants", "Participants", lambda: sum(len(live.room.participants) for live in rooms))
+    metrics.gauge("tracks", "Published tracks", tracks)
+    metrics.gauge("workers", "Registered agent workers", lambda: len(workers))
+    metrics.gauge("webhooks_queued", "Webhooks on their way", lambda: webhooks.queued)
+    metrics.counter("webhooks_delivered", "Webhooks delivered", lambda: webhooks.delivered)
+    metrics.counter("webhooks_dropped", "Webhooks given up, refused or not queued", lambda: webhooks.dropped)
+    metrics.counter("webhook_tries_failed", "Tries that found no receiver", lambda: webhooks.failed_tries)
+    metrics.counter("data_bytes_sent", "Bytes of data packets to participants", lambda: rooms.delivered_bytes)
 
 
 def _webhook_dir(config: SfuConfig) -> Path | None:
@@ -139,7 +167,11 @@ def _webhook_dir(config: SfuConfig) -> Path | None:
 
 
 def _app(config: SfuConfig, parts: _Parts) -> Starlette:
-    signal_endpoint = SignalEndpoint(parts.rooms, config.keys, parts.rooms.limits, parts.info)
+    limits = parts.rooms.limits
+    signal_endpoint = SignalEndpoint(parts.rooms, config.keys, limits, parts.info)
+    offered = services(
+        parts.host, parts.dispatches, limits=limits, auto_create=config.auto_create, strict=config.strict
+    )
     return Starlette(
         routes=[
             Route("/", _health, methods=["GET", "HEAD"]),
@@ -148,6 +180,10 @@ def _app(config: SfuConfig, parts: _Parts) -> Starlette:
             WebSocketRoute("/rtc", signal_endpoint.v0),
             WebSocketRoute("/rtc/v1", signal_endpoint.v1),
             WebSocketRoute("/agent", parts.workers.endpoint),
+            Route("/metrics", parts.metrics.endpoint),
+            Mount("/twirp", Twirp(api, keys=config.keys, limits=limits)),
+            Mount("/twirp", Twirp(offered, keys=config.keys, limits=limits)),
+            Route("/metrics", parts.metrics.endpoint),
         ],
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])],
     )

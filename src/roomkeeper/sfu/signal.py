@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection, Request
 
     from roomkeeper.sfu.live import LiveRoom
+    from roomkeeper.sfu.metrics import Metrics
     from roomkeeper.sfu.session import Session
     from roomkeeper.wire.claims import Claims
 
@@ -79,8 +80,9 @@ class Admission:
 class SignalSink:
     """One WebSocket's way out: a bounded queue and its writer."""
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, metrics: Metrics) -> None:
         self.as_json = False
+        self._metrics = metrics
         self._websocket = websocket
         self._queue: asyncio.Queue[rtc.SignalResponse | None] = asyncio.Queue()
         self._closed = False
@@ -103,6 +105,7 @@ class SignalSink:
     async def write(self) -> None:
         """Writes until closed."""
         while (message := await self._queue.get()) is not None:
+            self._metrics.signal_sent += 1
             if self.as_json:
                 await self._websocket.send_text(json_format.MessageToJson(message, indent=None))
             else:
@@ -113,8 +116,11 @@ class SignalSink:
 class SignalEndpoint:
     """Everything below `/rtc`."""
 
-    def __init__(self, rooms: Rooms, keys: Mapping[str, str], limits: Limits, info: models.ServerInfo) -> None:
+    def __init__(
+        self, rooms: Rooms, keys: Mapping[str, str], limits: Limits, info: models.ServerInfo, metrics: Metrics
+    ) -> None:
         self._rooms = rooms
+        self._metrics = metrics
         self._keys = keys
         self._limits = limits
         self._info = info
@@ -218,6 +224,7 @@ class SignalEndpoint:
             else:
                 await self._join(websocket, admission)
         except Refused as refused:
+            self._metrics.refused_joins += 1
             await websocket.send_denial_response(PlainTextResponse(refused.words, refused.status))
 
     async def _join(self, websocket: WebSocket, admission: Admission) -> None:
@@ -243,8 +250,9 @@ class SignalEndpoint:
         except RoomFull as error:
             raise Refused(500, error.detail) from None
         self._rooms.remember_claims(session.sid, claims)
+        self._metrics.joins += 1
         await websocket.accept()
-        sink = SignalSink(websocket)
+        sink = SignalSink(websocket, self._metrics)
         session.attach(sink)
         session.send(rtc.SignalResponse(join=self._join_response(live, session)))
         live.apply(live.room.answered(session.sid))
@@ -290,7 +298,7 @@ class SignalEndpoint:
             await websocket.send_bytes(mismatch.SerializeToString())
             await websocket.close(GONE)
             return
-        sink = SignalSink(websocket)
+        sink = SignalSink(websocket, self._metrics)
         if self._rooms.stack.now() < session.cut_resumes_until:
             session.cut_resumes_until = 0.0
             await websocket.close(GONE)
@@ -321,6 +329,7 @@ class SignalEndpoint:
             frame = await websocket.receive()
             if frame["type"] == "websocket.disconnect":
                 return
+            self._metrics.signal_received += 1
             if not bucket.take(now=self._rooms.stack.now()):
                 logger.info("signal rate exceeded", extra={"participant": session.sid})
                 return
