@@ -1,0 +1,84 @@
+"""Opening the database: SQLite in WAL mode for one process, PostgreSQL for any number of replicas."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from roomkeeper.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+SQLITE_WAIT = 10_000
+"""Milliseconds a writer waits for the lock; there is one process, so only its own threads compete."""
+POOL = 10
+
+
+@asynccontextmanager
+async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
+    """Open a database for the length of a `with` block.
+
+    Args:
+        url: `sqlite:///path.db` or `postgresql://…`; the asyncio driver is chosen here.
+
+    Raises:
+        ConfigError: Neither of the two, or another process has the SQLite file open.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        async with _sqlite(parsed.database or "") as engine:
+            yield engine
+    elif backend == "postgresql":
+        engine = create_async_engine(parsed.set(drivername="postgresql+asyncpg"), pool_size=POOL, pool_pre_ping=True)
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
+    else:
+        raise ConfigError(f"The database {parsed.render_as_string()} is neither sqlite:/// nor postgresql://.")
+
+
+@asynccontextmanager
+async def _sqlite(path: str) -> AsyncIterator[AsyncEngine]:
+    if not path or path == ":memory:":
+        raise ConfigError("SQLite needs a file: sqlite:///roomkeeper.db.")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{path} is in use; for several replicas use PostgreSQL.") from None
+        # One connection: SQLite has one writer, and a queue in the pool is fairer than its busy handler.
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0)
+        event.listen(engine.sync_engine, "connect", _configure)
+        event.listen(engine.sync_engine, "begin", _begin)
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
+    finally:
+        os.close(lock)
+
+
+def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's connection
+    # The driver's own BEGIN comes too late and is DEFERRED; ours follows in `_begin`.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={SQLITE_WAIT}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's connection
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

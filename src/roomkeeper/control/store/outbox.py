@@ -1,0 +1,168 @@
+"""What is to be done: rows that are claimed, carried out and settled, by any number of replicas.
+
+1. A claim is a lease with a name. Whoever dies holding one loses it when it runs out; somebody else goes on.
+2. Settling names the claim: a row that was asked for anew meanwhile (`Store.tell` takes the claim off) stays, and is
+   carried out again. So the last state is always written, and nothing that came in between is lost.
+3. What fails is repeated with backoff and jitter, then parked: kept, shown, and repeated by command. An alarm is never
+   parked: it only tells the session that its time has come.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import sqlalchemy as sa
+
+from roomkeeper.control.store.store import ALARM
+from roomkeeper.control.store.tables import outbox
+from roomkeeper.lifecycle.actions import SetTimer
+from roomkeeper.lifecycle.codec import load_action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from roomkeeper.control.store.store import Store
+    from roomkeeper.lifecycle.actions import Action
+
+LEASE = 10_000
+"""Milliseconds a claim holds; longer than any action takes (the room API is given 5 s)."""
+FIRST_PAUSE, LONGEST_PAUSE = 500, 60_000
+"""Milliseconds between tries: doubled each time, up to the longest."""
+PARK_AFTER = 12
+"""Tries; with the pauses above about seven minutes. Reports have their own, longer patience (`reports`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A claimed row.
+
+    Attributes:
+        claim: Names this claim; settling needs it.
+        tries: How often it was tried before.
+    """
+
+    id: int
+    session: str
+    action: Action
+    claim: str
+    tries: int
+    due_at: int
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether this is a timer that is due."""
+        return isinstance(self.action, SetTimer)
+
+
+class Outbox:
+    """Hands out what is due.
+
+    Args:
+        store: Gives the clock that rows are due by.
+        engine: The store's.
+        replica: Names this process among the others.
+        chance: A number in [0, 1), for the jitter.
+    """
+
+    def __init__(
+        self, store: Store, engine: AsyncEngine, *, replica: str, chance: Callable[[], float] = random.random
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._replica = replica
+        self._chance = chance
+        self._claims = 0
+
+    async def claim(self, most: int = 32) -> list[Task]:
+        """Claim what is due, the longest due first; rows that others hold are passed over."""
+        now = await self._store.now()
+        self._claims += 1
+        claim = f"{self._replica}:{self._claims}"
+        due = (
+            sa.select(outbox.c.id)
+            .where(outbox.c.due_at <= now, outbox.c.claimed_until <= now, outbox.c.parked_at.is_(None))
+            .order_by(outbox.c.due_at, outbox.c.id)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        take = (
+            sa.update(outbox)
+            .where(outbox.c.id.in_(due))
+            .values(claim=claim, claimed_until=now + LEASE)
+            .returning(outbox.c.id, outbox.c.session, outbox.c.body, outbox.c.tries, outbox.c.due_at)
+        )
+        async with self._engine.begin() as connection:
+            rows = (await connection.execute(take)).all()
+        tasks = [
+            Task(row.id, row.session, load_action(json.loads(row.body)), claim, row.tries, row.due_at) for row in rows
+        ]
+        return sorted(tasks, key=lambda task: (task.due_at, task.id))
+
+    async def next_due(self) -> int | None:
+        """Return when something will be due next, in milliseconds; None if nothing waits."""
+        query = sa.select(sa.func.min(sa.func.max(outbox.c.due_at, outbox.c.claimed_until)))
+        if self._store.postgres:
+            query = sa.select(sa.func.min(sa.func.greatest(outbox.c.due_at, outbox.c.claimed_until)))
+        async with self._engine.connect() as connection:
+            due = (await connection.execute(query.where(outbox.c.parked_at.is_(None)))).scalar_one_or_none()
+        return cast("int | None", due)
+
+    async def settle(self, task: Task) -> bool:
+        """Forget a row that was carried out.
+
+        Returns:
+            False if the claim was lost, or the same was asked for again: then it will be carried out once more.
+        """
+        gone = sa.delete(outbox).where(outbox.c.id == task.id, outbox.c.claim == task.claim)
+        async with self._engine.begin() as connection:
+            return bool((await connection.execute(gone)).rowcount)
+
+    async def failed(self, task: Task, error: str) -> bool:
+        """Put a row back for later, or park it after too many tries.
+
+        Args:
+            task: What failed.
+            error: Why, for people; holds no secret.
+
+        Returns:
+            True if it is parked now.
+        """
+        now = await self._store.now()
+        tries = task.tries + 1
+        parked = tries >= PARK_AFTER and not task.is_alarm
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**task.tries)
+        later = now + int(pause * (0.5 + self._chance() / 2))
+        again = (
+            sa.update(outbox)
+            .where(outbox.c.id == task.id, outbox.c.claim == task.claim)
+            .values(
+                claim=None,
+                claimed_until=0,
+                tries=tries,
+                due_at=later,
+                error=error[:2000],
+                parked_at=now if parked else None,
+            )
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(again)
+        return parked
+
+    async def unpark(self, session: str) -> int:
+        """Try again what was parked; returns how many rows."""
+        now = await self._store.now()
+        again = (
+            sa.update(outbox)
+            .where(outbox.c.session == session, outbox.c.parked_at.is_not(None))
+            .values(parked_at=None, tries=0, due_at=now)
+        )
+        async with self._engine.begin() as connection:
+            return int((await connection.execute(again)).rowcount)
+
+
+__all__ = ["ALARM", "LEASE", "Outbox", "Task"]

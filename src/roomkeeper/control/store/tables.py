@@ -1,0 +1,80 @@
+"""The tables. JSON is text, written by `lifecycle.codec`; times are milliseconds since the Unix epoch."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BIG = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column of type INTEGER."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("room", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("agent_name", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("opened_at", BIG, nullable=False),
+    Column("ended_at", BIG),
+    Column("lines", Integer, nullable=False),  # of the journal: the number of the last one
+    Column("body", Text, nullable=False),
+    UniqueConstraint("room", "generation"),
+    Index(None, "state", "opened_at"),
+    Index(None, "opened_at"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("session", ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("at", BIG, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    # What else a session is known by: `RM_…`, `AJ_…`, `EG_…`.
+    Column("alias", String(128), primary_key=True),
+    Column("session", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("session", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    # One row a session and key: asking again for what is pending replaces it (level-triggered writes, alarms).
+    Column("key", String(255), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("due_at", BIG, nullable=False),
+    Column("claim", String(64)),
+    Column("claimed_until", BIG, nullable=False, default=0),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("asked_at", BIG, nullable=False),
+    Column("parked_at", BIG),
+    Column("error", Text),
+    UniqueConstraint("session", "key"),
+    Index(None, "parked_at", "due_at"),
+)
+
+told = Table(
+    "told",
+    metadata,
+    # Webhooks and link frames that were taken, so that a repetition changes nothing.
+    Column("source", String(160), primary_key=True),
+    Column("at", BIG, nullable=False, index=True),
+)
