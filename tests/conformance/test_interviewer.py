@@ -1,0 +1,279 @@
+"""The example interviewer, an unmodified livekit-agents worker, talks with a participant that has a human voice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+from livekit import api, rtc
+
+from examples.interviewer.intent import words
+from examples.interviewer.script import GOODBYE, GREETING, QUESTIONS, STOPPED
+from examples.interviewer.state import ATTRIBUTE
+from tests.conformance.support.clients import Client
+from tests.conformance.support.sound import listen
+from tests.unit.interviewer.voices import Voice, recorded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+
+    from numpy.typing import NDArray
+
+    from tests.conformance.support.server import Server
+
+pytestmark = pytest.mark.timeout(120)
+
+PROGRAM = Path(__file__).parents[2] / "examples/interviewer/agent.py"
+REGISTERED = b'"registered worker"'
+WORKER_WITHIN = 60.0
+"""Seconds for a worker to start or to stop, on a busy machine."""
+REPLY_WITHIN = 20.0
+"""Seconds for the interviewer to say one thing after another."""
+LINGER = 3.0
+RATE = 48_000
+FRAME = RATE // 100
+
+
+def human_sentence() -> Voice:
+    """A woman says "It was the best of times, it was the worst of times"; the recording is in a wheel of [demo]."""
+    return recorded("two_cities.wav").cut(0.9, 4.9).at(RATE)
+
+
+SENTENCE = words("It was the best of times, it was the worst of times.")
+
+
+@pytest.fixture(scope="module")
+def worker(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Process]:
+    """The worker, run by its path as `roomkeeper dev` does, registered; in the end it must stop on SIGTERM."""
+    log = tmp_path_factory.mktemp("interviewer") / "worker.log"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
+        "LIVEKIT_URL": server.ws,
+        "LIVEKIT_API_KEY": server.key,
+        "LIVEKIT_API_SECRET": server.secret,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, PROGRAM, "start", "--drain-timeout", "1"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + WORKER_WITHIN
+        while REGISTERED not in log.read_bytes():
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.1)
+        yield psutil.Process(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WORKER_WITHIN) == 0, log.read_text()[-2000:]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Candidate:
+    """A participant with a voice, who reads the transcript and hears the interviewer.
+
+    Attributes:
+        client: The participant.
+        transcript: Every finished line of `lk.transcription`, with whose it is.
+    """
+
+    client: Client
+    transcript: list[tuple[str, str]] = field(default_factory=list)
+    _read: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _sound: asyncio.Queue[NDArray[np.int16]] = field(default_factory=asyncio.Queue)
+    _source: rtc.AudioSource = field(default_factory=lambda: rtc.AudioSource(RATE, 1, queue_size_ms=20))
+
+    async def join(self, server: Server, room: str) -> None:
+        """Join with a token that asks for the interviewer, and open the microphone."""
+        self.client.room.register_text_stream_handler("lk.transcription", self._on_transcription)
+        dispatch = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="interviewer")])
+        token = server.unsigned_token(self.client.identity, room=room).with_room_config(dispatch).to_jwt()
+        await self.client.connect(server.url, token)
+        track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await self.client.me.publish_track(track, options)
+        self._start(self._open_microphone())
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.close()
+        await self._source.aclose()
+
+    def say(self, voice: Voice) -> None:
+        """Speak; at once, and in real time."""
+        assert voice.rate == RATE
+        self._sound.put_nowait(voice.samples)
+
+    async def write(self, text: str) -> None:
+        """Type into the chat."""
+        await self.client.me.send_text(text, topic="lk.chat")
+
+    async def reads(self, text: str, *, by: str, within: float = REPLY_WITHIN) -> None:
+        """Wait until a finished line of the transcript contains these words."""
+        wanted = f" {' '.join(words(text))} "
+        try:
+            async with asyncio.timeout(within):
+                while not any(wanted in f" {' '.join(words(line))} " for who, line in self.transcript if who == by):
+                    self._read.clear()
+                    await self._read.wait()
+        except TimeoutError:
+            raise AssertionError(f"{by} did not say {text!r}: {self.transcript}") from None
+
+    async def sees(self, state: str, *, within: float = REPLY_WITHIN) -> dict[str, Any]:
+        """Wait until the agent's attribute holds this state, and return the object."""
+        seen: dict[str, Any] = {}
+
+        def is_it(changed: dict[str, str], _: object) -> bool:
+            seen.update(json.loads(changed.get(ATTRIBUTE, "{}")))
+            return seen.get("state") == state
+
+        await self.client.wait_for("participant_attributes_changed", is_it, within=within)
+        return seen
+
+    async def is_asked(self) -> None:
+        """Wait until the interviewer has finished speaking and listens."""
+        for state in ("speaking", "listening"):
+            await self.client.wait_for(
+                "participant_attributes_changed",
+                lambda changed, _, state=state: changed.get("lk.agent.state") == state,
+                within=REPLY_WITHIN,
+            )
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open_microphone(self) -> None:
+        rest = np.empty(0, np.int16)
+        while True:
+            if len(rest) < FRAME:
+                with suppress(asyncio.QueueEmpty):
+                    rest = np.concatenate([rest, self._sound.get_nowait()])
+            samples = np.zeros(FRAME, np.int16)
+            samples[: len(rest)] = rest[:FRAME]
+            rest = rest[FRAME:]
+            await self._source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, FRAME))
+
+    def _on_transcription(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        self._start(self._read_line(reader, identity))
+
+    async def _read_line(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        attributes = reader.info.attributes or {}
+        try:
+            text = await reader.read_all()
+        except rtc.StreamError:  # the candidate hung up in the middle of it
+            return
+        # An agent's line is one stream that grows; a person's is a stream for each of its versions.
+        if identity != self.client.identity or attributes.get("lk.transcription_final") == "true":
+            who = "candidate" if identity == self.client.identity else "interviewer"
+            self.transcript.append((who, text))
+            self._read.set()
+
+
+@pytest.fixture
+async def candidate(server: Server, room: str, worker: psutil.Process) -> AsyncIterator[Candidate]:
+    """Somebody who has just joined."""
+    candidate = Candidate(Client("candidate"))
+    await candidate.join(server, room)
+    yield candidate
+    await candidate.close()
+
+
+@pytest.fixture
+async def voice(candidate: Candidate) -> rtc.RemoteAudioTrack:
+    """The interviewer's voice."""
+    event = await candidate.client.wait_for("track_subscribed", within=REPLY_WITHIN)
+    track = event.args[0]
+    assert isinstance(track, rtc.RemoteAudioTrack)
+    return track
+
+
+async def hears(track: rtc.Track, *, sound: bool, within: float = REPLY_WITHIN) -> None:
+    """Wait until the track is loud, or until it is silent for two windows of 200 ms."""
+    needed = 1 if sound else 2
+    async with asyncio.timeout(within), aclosing(listen(track)) as windows:
+        async for window in windows:
+            needed = needed - 1 if window.is_silence is not sound else (1 if sound else 2)
+            if needed == 0:
+                return
+
+
+def connections(worker: psutil.Process) -> list[Any]:
+    """Every connection of the worker and of its jobs that has another end."""
+    processes = [worker, *worker.children(recursive=True)]
+    return [link for process in processes for link in process.net_connections("inet") if link.raddr]
+
+
+async def test_an_interview_is_heard_answered_and_ended_with_its_reason(
+    candidate: Candidate, voice: rtc.RemoteAudioTrack, worker: psutil.Process
+) -> None:
+    await hears(voice, sound=True)
+    await candidate.reads(f"{GREETING} {QUESTIONS[0].text}", by="interviewer")
+    await candidate.is_asked()
+
+    candidate.say(human_sentence())
+    await candidate.reads(" ".join(SENTENCE), by="candidate")
+    await candidate.reads(QUESTIONS[1].text, by="interviewer")
+    assert all(link.raddr.ip in {"127.0.0.1", "::1"} for link in connections(worker)), "nothing leaves the machine"
+    await candidate.is_asked()
+
+    await candidate.write("Please end the interview.")
+    await candidate.sees("ending")
+    await candidate.reads(STOPPED, by="interviewer")
+    await hears(voice, sound=True)
+    await candidate.reads(GOODBYE, by="interviewer")
+    await hears(voice, sound=False)
+    ended = await candidate.sees("ended")
+    assert (ended["reason"], ended["by"], ended["detail"]) == ("completed", "agent", "the candidate asked to stop")
+    assert ended["provisional"] is True
+    told = time.monotonic()
+    assert await candidate.client.wait_for_disconnect(within=REPLY_WITHIN) == rtc.DisconnectReason.ROOM_DELETED
+    assert LINGER - 0.5 < time.monotonic() - told < LINGER + 5
+
+
+async def test_the_interviewer_falls_silent_when_interrupted_and_hears_the_first_word(
+    candidate: Candidate, voice: rtc.RemoteAudioTrack
+) -> None:
+    await hears(voice, sound=True)
+    sentence = human_sentence()
+    candidate.say(sentence)
+    await hears(voice, sound=False, within=sentence.duration)
+    await candidate.reads(" ".join(SENTENCE), by="candidate")
+    said = next(line for who, line in candidate.transcript if who == "interviewer")
+    assert QUESTIONS[0].text not in said, "the greeting was cut"
+    await candidate.reads(QUESTIONS[0].text, by="interviewer")
+
+
+async def test_a_candidate_who_hangs_up_during_the_goodbye_leaves_no_room_behind(
+    candidate: Candidate, voice: rtc.RemoteAudioTrack, room: str, lkapi: api.LiveKitAPI
+) -> None:
+    await hears(voice, sound=True)
+    await candidate.write("Please end the interview.")
+    await candidate.sees("ending")
+    await hears(voice, sound=True)
+    await candidate.client.room.disconnect()
+    async with asyncio.timeout(REPLY_WITHIN):
+        while (await lkapi.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.2)
