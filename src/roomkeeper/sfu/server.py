@@ -26,7 +26,6 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from roomkeeper.errors import ConfigError
 from roomkeeper.sfu.api import services
-from roomkeeper.sfu.api import services
 from roomkeeper.sfu.dispatch import Dispatches
 from roomkeeper.sfu.host import RoomHost
 from roomkeeper.sfu.ids import new_id
@@ -34,11 +33,9 @@ from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.media.connection import MediaStack, new_certificate
 from roomkeeper.sfu.media.ice import MediaPort
 from roomkeeper.sfu.metrics import Metrics
-from roomkeeper.sfu.metrics import Metrics
 from roomkeeper.sfu.rooms import Rooms
 from roomkeeper.sfu.signal import AGENT_PROTOCOL, PROTOCOL, SERVER_VERSION, SignalEndpoint
 from roomkeeper.sfu.tombstones import Tombstones
-from roomkeeper.sfu.twirp import Twirp
 from roomkeeper.sfu.twirp import Twirp
 from roomkeeper.sfu.webhooks import Webhooks
 from roomkeeper.sfu.workers import Workers
@@ -102,7 +99,6 @@ class SfuServer:
             await parts.dispatches.close()
             await parts.webhooks.close()
             for clock in clocks:
-                for clock in clocks:
                 clock.cancel()
 
 
