@@ -101,11 +101,6 @@ class LiveRoom:
         """The room's name."""
         return self.room.info.name
 
-    @property
-    def tracks(self) -> int:
-        """How many tracks are published."""
-        return sum(len(session.participant.live_tracks()) for session in self.sessions.values())
-
     def wall(self) -> float:
         """Returns unix seconds."""
         return self._around.stack.wall()

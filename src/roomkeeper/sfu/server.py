@@ -134,6 +134,7 @@ def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
     dispatches = Dispatches(workers, host, limits=limits, strict=config.strict)
     rooms.dispatcher = dispatches
     _measure(metrics, rooms, workers, webhooks)
+    metrics.counter("stray_packets", "Packets at the media port from nobody known", lambda: media.dropped)
     return _Parts(info, rooms, host, workers, dispatches, webhooks, metrics)
 
 
@@ -164,7 +165,7 @@ def _webhook_dir(config: SfuConfig) -> Path | None:
 
 def _app(config: SfuConfig, parts: _Parts) -> Starlette:
     limits = parts.rooms.limits
-    signal_endpoint = SignalEndpoint(parts.rooms, config.keys, limits, parts.info)
+    signal_endpoint = SignalEndpoint(parts.rooms, config.keys, limits, parts.info, parts.metrics)
     offered = services(
         parts.host, parts.dispatches, limits=limits, auto_create=config.auto_create, strict=config.strict
     )
@@ -176,8 +177,6 @@ def _app(config: SfuConfig, parts: _Parts) -> Starlette:
             WebSocketRoute("/rtc", signal_endpoint.v0),
             WebSocketRoute("/rtc/v1", signal_endpoint.v1),
             WebSocketRoute("/agent", parts.workers.endpoint),
-            Route("/metrics", parts.metrics.endpoint),
-            Mount("/twirp", Twirp(api, keys=config.keys, limits=limits)),
             Mount("/twirp", Twirp(offered, keys=config.keys, limits=limits)),
             Route("/metrics", parts.metrics.endpoint),
         ],
