@@ -126,8 +126,9 @@ class RoomService:
     async def _create_room(self, claims: Claims | None, request: room.CreateRoomRequest) -> models.Room:
         if claims is None or not claims.video.room_create:
             deny()
-        if request.HasField("egress"):
-            raise TwirpError("internal", NOT_HERE["livekit.Egress"])
+        if request.HasField("egress") and not self._strict:
+            # The original makes a room that is not recorded, and says nothing.
+            raise TwirpError("unimplemented", NOT_HERE["livekit.Egress"])
         with _translated():
             self._limits.check_name(request.name, what="room name length")
             self._limits.check_metadata(request.metadata)
@@ -137,7 +138,7 @@ class RoomService:
                 if problem := deployment_problem(wanted.deployment):
                     raise InvalidDispatch(problem)
             if request.room_preset:
-                raise TwirpError("invalid_argument", "room configuration preset does not exist")
+                raise TwirpError("invalid_argument", "unknown room configuration in create room request")
             return self._host.create(request)
 
     async def _list_rooms(self, claims: Claims | None, request: room.ListRoomsRequest) -> room.ListRoomsResponse:

@@ -89,7 +89,7 @@ class Limits:
     jobs_per_dispatch: int = 1000
     """Records of jobs that are kept; ended ones go first."""
 
-    def check_name(self, name: str, *, what: str = "name") -> None:
+    def check_name(self, name: str, *, what: str = "name length") -> None:
         """Check a room name, identity or participant name.
 
         Raises:
@@ -103,7 +103,7 @@ class Limits:
         Raises:
             LimitExceeded: it is too long.
         """
-        self._check("metadata", _size(metadata), self.metadata_bytes)
+        self._check("metadata size", _size(metadata), self.metadata_bytes)
 
     def check_attributes(self, attributes: Mapping[str, str]) -> None:
         """Check a set of attributes.
@@ -112,12 +112,12 @@ class Limits:
             LimitExceeded: names and values together are too long.
         """
         total = sum(_size(name) + _size(value) for name, value in attributes.items())
-        self._check("attributes", total, self.attributes_bytes)
+        self._check("attribute size", total, self.attributes_bytes)
 
     @staticmethod
     def _check(what: str, size: int, most: int) -> None:
         if size > most:
-            raise LimitExceeded(f"{what} exceeds {most} bytes")
+            raise LimitExceeded(f"{what} exceeds limits: max {most} bytes")
 
 
 def _size(text: str) -> int:

@@ -68,10 +68,11 @@ _LONGEST_TIMEOUT: Final = 3600.0
 class TwirpError(RoomkeeperError):
     """The call was refused or has failed."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, meta: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.meta = dict(meta or {})
 
 
 def deny() -> NoReturn:
@@ -149,12 +150,12 @@ class Twirp:
             raise TwirpError("resource_exhausted", "too many requests with this API key")
         path = request.url.path
         if request.method != "POST":
-            raise TwirpError("bad_route", f"unsupported method {request.method!r} (only POST is allowed)")
+            raise _bad_route(request, f"unsupported method {request.method!r} (only POST is allowed)")
         if path not in self._methods:
-            raise TwirpError("bad_route", f"no handler for path {path!r}")
+            raise _bad_route(request, f"no handler for path {path!r}")
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in (_JSON, _PROTOBUF):
-            raise TwirpError("bad_route", f"unexpected Content-Type: {content_type!r}")
+            raise _bad_route(request, f"unexpected Content-Type: {content_type!r}")
         method, handler = self._methods[path]
         call = _decode(await self._body(request), method, content_type)
         try:
@@ -209,6 +210,10 @@ def _encode(answer: Message, content_type: str) -> Response:
     return Response(text, media_type=_JSON)
 
 
+def _bad_route(request: Request, words: str) -> TwirpError:
+    return TwirpError("bad_route", words, meta={"twirp_invalid_route": f"{request.method} {request.url.path}"})
+
+
 def _error_response(error: TwirpError) -> Response:
-    body = json.dumps({"code": error.code, "msg": error.message})
+    body = json.dumps({"code": error.code, "msg": error.message} | ({"meta": error.meta} if error.meta else {}))
     return Response(body, STATUS[error.code], media_type=_JSON)

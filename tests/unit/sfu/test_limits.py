@@ -44,17 +44,17 @@ def test_nobody_gets_more_than_the_burst_and_the_rate_allow(steps: list[tuple[fl
 def test_sizes_count_bytes_and_not_letters() -> None:
     limits = Limits()
     limits.check_name("é" * 128)
-    with pytest.raises(LimitExceeded, match="identity exceeds 256 bytes"):
+    with pytest.raises(LimitExceeded, match="identity exceeds limits: max 256 bytes"):
         limits.check_name("é" * 129, what="identity")
 
 
 def test_metadata_has_a_limit() -> None:
     Limits(metadata_bytes=4).check_metadata("1234")
-    with pytest.raises(LimitExceeded, match="metadata exceeds 4 bytes"):
+    with pytest.raises(LimitExceeded, match="metadata size exceeds limits: max 4 bytes"):
         Limits(metadata_bytes=4).check_metadata("12345")
 
 
 def test_attributes_are_counted_together_names_and_values() -> None:
     Limits(attributes_bytes=6).check_attributes({"a": "12", "b": "34"})
-    with pytest.raises(LimitExceeded, match="attributes exceeds 6 bytes"):
+    with pytest.raises(LimitExceeded, match="attribute size exceeds limits: max 6 bytes"):
         Limits(attributes_bytes=6).check_attributes({"a": "12", "b": "345"})

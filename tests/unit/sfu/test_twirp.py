@@ -61,7 +61,7 @@ async def twirp_at(limits: Limits | None = None) -> AsyncIterator[tuple[str, aio
 
 async def error(response: aiohttp.ClientResponse) -> tuple[int, str, str]:
     body = await response.json()
-    assert set(body) == {"code", "msg"}
+    assert set(body) - {"meta"} == {"code", "msg"}
     return response.status, body["code"], body["msg"]
 
 
@@ -136,6 +136,7 @@ async def test_the_token_may_come_in_the_query() -> None:
 async def test_what_is_no_route_is_a_bad_route() -> None:
     async with twirp_at() as (_, session, _):
         async with session.get(LIST) as response:
+            assert (await response.json())["meta"] == {"twirp_invalid_route": f"GET {LIST}"}
             assert await error(response) == (404, "bad_route", "unsupported method 'GET' (only POST is allowed)")
         for path in ("/twirp/livekit.RoomService/Nothing", "/twirp/livekit.Nothing/ListRooms", "/twirp/", "/twirp/é"):
             async with session.post(path, json={}) as response:
