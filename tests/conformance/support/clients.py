@@ -116,6 +116,21 @@ class Client:
         seen = ", ".join(event.name for event in self.events)
         raise AssertionError(f"{self.identity} saw no {name} within {within} s; it did see: {seen or 'nothing'}")
 
+    async def wait_until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
+        """Wait until something holds; it is looked at again after each event.
+
+        Raises:
+            AssertionError: It does not hold in time.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while not condition():
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            pass
+        assert condition(), f"{self.identity} waited {within} s in vain, among {self.room.remote_participants}"
+
     def saw(self, name: EventTypes) -> bool:
         """Whether such an event happened and was not yet taken."""
         return any(event.name == name for event in self.events)
@@ -146,6 +161,10 @@ class Client:
         self._tones.append(tone)
         async with asyncio.timeout(PATIENCE):
             return await self.me.publish_track(tone.start(), rtc.TrackPublishOptions(source=source))
+
+    def change_tone(self, hz: float) -> None:
+        """Speak another tone from now on, 0 for silence."""
+        self._tones[-1].hz = hz
 
     async def close(self, reason: rtc.DisconnectReason.ValueType = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
         """Leave the room and free everything."""
