@@ -259,8 +259,7 @@ class RoomService:
             return
         if self._strict:
             await asyncio.sleep(NO_ANSWER)
-        missing = "participant does not exist" if live else "requested room does not exist"
-        raise TwirpError("unavailable", f"no response from servers: {missing}")
+        raise _nobody_answers("participant does not exist" if live else "requested room does not exist")
 
 
 class AgentDispatchService:
@@ -319,7 +318,7 @@ class AgentDispatchService:
         if not self._host.list([name]):
             if self._strict:
                 await asyncio.sleep(NO_ANSWER)
-            raise TwirpError("unavailable", "no response from servers: requested room does not exist")
+            raise _nobody_answers("requested room does not exist")
 
 
 def services(
@@ -347,6 +346,11 @@ def services(
 
 
 # --- refusing --------------------------------------------------------------------------------------------------
+
+
+def _nobody_answers(cause: str) -> TwirpError:
+    """Return what the original says of an unknown room or participant, and the cause, which it does not know."""
+    return TwirpError("unavailable", "no response from servers", meta={"cause": cause})
 
 
 def _require_admin(claims: Claims | None, name: str) -> None:

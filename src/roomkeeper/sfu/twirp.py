@@ -111,6 +111,7 @@ class Twirp:
             limits: the size of a body, the rate of each API key.
             clock: unix seconds.
         """
+        self._prefixes = tuple(f"{PREFIX}{service.descriptor.full_name}/" for service in services)
         self._methods = {
             f"{PREFIX}{service.descriptor.full_name}/{method.name}": (method, service.handlers[method.name])
             for service in services
@@ -149,6 +150,8 @@ class Twirp:
         if not self._rates[claims.api_key if claims else ""].take(now=self._clock()):
             raise TwirpError("resource_exhausted", "too many requests with this API key")
         path = request.url.path
+        if not path.startswith(self._prefixes):
+            return PlainTextResponse("404 page not found", 404)
         if request.method != "POST":
             raise _bad_route(request, f"unsupported method {request.method!r} (only POST is allowed)")
         if path not in self._methods:

@@ -138,11 +138,18 @@ async def test_what_is_no_route_is_a_bad_route() -> None:
         async with session.get(LIST) as response:
             assert (await response.json())["meta"] == {"twirp_invalid_route": f"GET {LIST}"}
             assert await error(response) == (404, "bad_route", "unsupported method 'GET' (only POST is allowed)")
-        for path in ("/twirp/livekit.RoomService/Nothing", "/twirp/livekit.Nothing/ListRooms", "/twirp/", "/twirp/é"):
-            async with session.post(path, json={}) as response:
-                assert (await error(response))[:2] == (404, "bad_route")
+        async with session.post("/twirp/livekit.RoomService/Nothing", json={}) as response:
+            assert (await error(response))[:2] == (404, "bad_route")
         async with session.post(LIST, data=b"{}", headers={"Content-Type": "text/html"}) as response:
             assert await error(response) == (404, "bad_route", "unexpected Content-Type: 'text/html'")
+
+
+@pytest.mark.parametrize(
+    "path", ["/twirp/livekit.Nothing/ListRooms", "/twirp/livekit.RoomService", "/twirp/", "/twirp/é"]
+)
+async def test_what_is_no_service_is_not_found(path: str) -> None:
+    async with twirp_at() as (_, session, _), session.post(path, json={}) as response:
+        assert (response.status, await response.text()) == (404, "404 page not found")
 
 
 @pytest.mark.parametrize(
