@@ -3,7 +3,8 @@
 1. The agent in charge is an epoch. Its number only grows; an epoch belongs to one job, a job to one epoch.
 2. A job is accepted by compare-and-set: nobody is in charge, and its dispatch was for the current epoch or for none of
    ours. Any other job is fenced, removed from the room, and removed again should it rejoin. Its facts are kept.
-3. An agent that never attaches (a stock one) is known by its name in the room, its leaving by the raw reason.
+3. An agent that never attaches (a stock one) is known by its name in the room, its leaving by the raw reason. A job
+   that attaches goes before one that was only seen.
 4. A loss costs one recovery attempt; leaving with the room, being done and handing over cost none.
 5. The order of a replacement: the ghost's removal confirmed, people checked, then the dispatch.
 6. In a hand-over the successor waits muted until the old agent finds a pause; whichever goes first, the other stays.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from roomkeeper.lifecycle import agents, bounds, ends, presence
-from roomkeeper.lifecycle.actions import EmitEvent, FenceJob, LookAtRoom, Warn
+from roomkeeper.lifecycle.actions import EmitEvent, LookAtRoom, Warn
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import End, State
 from roomkeeper.lifecycle.vocabulary import TimerKind
@@ -57,7 +57,7 @@ def fired(step: Step, event: TimerFired) -> None:
         case TimerKind.LOOK:
             step.act(LookAtRoom(why="absence is two listings"))
         case TimerKind.GOODBYE:
-            _cut_off(step)
+            ends.finish(step)
         case TimerKind.LINGER:
             ends.lingered(step)
         case TimerKind.SETTLE:
@@ -78,14 +78,6 @@ def _warn(step: Step) -> None:
     step.act(Warn(remaining=remaining))
     step.act(EmitEvent(topic="session.warned", data={"remaining": remaining}))
     presence.next_warning(step)
-
-
-def _cut_off(step: Step) -> None:
-    """The goodbye does not end: end without it."""
-    agent = step.session.agent
-    if agent.job is not None:
-        step.act(FenceJob(job=agent.job, why="the goodbye took too long"))
-    ends.finish(step)
 
 
 def look_failed(step: Step, event: LookFailed) -> None:

@@ -135,7 +135,7 @@ TABLE: Mapping[type[Event] | TimerKind, Row] = {
     EgressEnded:        _STAY,
     RoomSeen:           ("W L R H X", "L H R X", "H W L R X", "R L H X",  "E X",     "X"),
     LookFailed:         ("W",         "L",       "H",         "R",        "E",       _BURIED),
-    AgentAttached:      ("W L",       "L",       "H",         "R L",      "E",       "X"),
+    AgentAttached:      ("W L",       "L R",     "H",         "R L",      "E",       "X"),
     AgentLost:          ("W X",       "L R X",   "H X",       "R X",      "E X",     "X"),
     AgentDone:          ("W X",       "L R X",   "H X",       "R X",      "E X",     "X"),
     AgentYielded:       ("W",         "L",       "H",         "R",        _DECIDED,  _BURIED),

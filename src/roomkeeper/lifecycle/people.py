@@ -183,16 +183,15 @@ def aborted(step: Step, event: ParticipantAborted) -> None:
 def removed(step: Step, event: ParticipantRemoved) -> None:
     """Our removal is confirmed: whoever had to be out is out."""
     session = step.session
-    own = session.agent.identity if step.open else None
-    if event.identity == own:
+    if event.identity == session.agent.identity and session.state is not State.ENDED:
         step.ignore(f"{event.identity} is in charge now")
         return
-    if not session.is_present(event.identity):
-        step.ignore(f"{event.identity} is known to be out")
+    gone = [person for person in session.participants if person.identity == event.identity and not person.counts]
+    if not gone:
+        step.ignore(f"{event.identity} is no agent in the room")
         return
-    for person in session.participants:
-        if person.identity == event.identity:
-            forget(step, person.sid)
+    for person in gone:
+        forget(step, person.sid)
     if step.open:
         step.cancel(TimerKind.DISPATCH)
         presence.resolve(step)

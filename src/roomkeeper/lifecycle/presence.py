@@ -109,19 +109,15 @@ def ghosts(session: Session) -> tuple[str, ...]:
 
 def _without_users(step: Step) -> None:
     step.cancel(TimerKind.AGENT, TimerKind.DISPATCH)
-    session = step.session
-    waited_for = awaited(session)
-    if session.state is not State.HOLDING:
-        step.session = replace(session, look=None)
-        ends.withdraw(step)
-    elif TimerKind.HOLD not in session.timers and waited_for.until <= step.at:
-        return  # A look at the room or the agent's word is pending: the hold is over but for the proof.
-    if waited_for.until > step.at:
+    until = awaited(step.session).until
+    if step.session.state is not State.HOLDING or until > step.at:
         step.session = replace(step.session, look=None)
         ends.withdraw(step)
-        step.enter(State.HOLDING, until=waited_for.until)
-        step.set_timer(TimerKind.HOLD, waited_for.until)
-    elif TimerKind.HOLD not in session.timers:
+    session = step.session
+    if until > step.at:
+        step.enter(State.HOLDING, until=until)
+        step.set_timer(TimerKind.HOLD, until)
+    elif TimerKind.HOLD not in session.timers and session.look is None and session.inferred is None:
         infer_gone(step)
 
 
