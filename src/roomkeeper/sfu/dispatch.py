@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from livekit.protocol import agent, agent_dispatch, models
 
 from roomkeeper.errors import RoomkeeperError
-from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.jobs import ENDED, Dispatch, DispatchedRoom, Job, Launch, is_dependent
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.worker import deployment_problem
 from roomkeeper.sfu.workers import NoWorker
+from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
     import builtins

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from livekit.protocol import models
 
 from roomkeeper.errors import RoomkeeperError
-from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.live import Dispatcher, LiveRoom, Surroundings, webhook_event
 from roomkeeper.sfu.room import Room
 from roomkeeper.wire import tokens
+from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence

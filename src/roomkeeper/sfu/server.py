@@ -28,7 +28,6 @@ from roomkeeper.errors import ConfigError
 from roomkeeper.sfu.api import services
 from roomkeeper.sfu.dispatch import Dispatches
 from roomkeeper.sfu.host import RoomHost
-from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.media.connection import MediaStack, new_certificate
 from roomkeeper.sfu.media.ice import MediaPort
@@ -39,6 +38,7 @@ from roomkeeper.sfu.tombstones import Tombstones
 from roomkeeper.sfu.twirp import Twirp
 from roomkeeper.sfu.webhooks import Webhooks
 from roomkeeper.sfu.workers import Workers
+from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator

@@ -26,9 +26,9 @@ import aiohttp
 from livekit.protocol import webhook
 
 from roomkeeper.errors import IllegalCall
-from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.webhook_store import Delivery, WebhookStore
 from roomkeeper.wire import webhooks as wire
+from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from livekit.protocol import agent, models
 
 from roomkeeper.errors import RoomkeeperError
-from roomkeeper.sfu.ids import new_id
+from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,11 +20,11 @@ from starlette.responses import PlainTextResponse
 
 from roomkeeper.errors import InvalidToken, RoomkeeperError
 from roomkeeper.sfu.access import presented_token
-from roomkeeper.sfu.ids import new_id
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.worker import InvalidRegistration, Worker, WorkerGone
 from roomkeeper.sfu.worker_link import Misuse, WorkerLink
 from roomkeeper.wire import tokens
+from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
