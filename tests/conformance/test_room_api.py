@@ -205,7 +205,7 @@ async def test_methods_routed_to_a_participant_find_nobody_there(
     await join("ann")
     answer = await twirp(f"RoomService/{method}", {"room": room, **body})
     assert answer.error == (503, "unavailable")
-    assert answer.json["msg"].removeprefix("twirp error unknown: ") == "no response from servers"
+    assert "no response from servers" in answer.json["msg"]
 
 
 async def test_data_to_an_unknown_room_finds_no_servers(twirp: Twirp, room: str) -> None:

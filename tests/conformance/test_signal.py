@@ -261,7 +261,6 @@ async def test_a_frame_that_does_not_parse_closes_only_its_connection(open_signa
     "request_",
     [
         rtc.SignalRequest(),
-        rtc.SignalRequest(offer=rtc.SessionDescription(type="offer", sdp="v=0 nonsense", id=1)),
         rtc.SignalRequest(trickle=rtc.TrickleRequest(candidateInit="{nonsense", target=rtc.PUBLISHER)),
         rtc.SignalRequest(subscription=rtc.UpdateSubscription(track_sids=["TR_x"], subscribe=True)),
         rtc.SignalRequest(track_setting=rtc.UpdateTrackSettings(track_sids=["TR_x"], disabled=True)),
@@ -276,6 +275,20 @@ async def test_senseless_requests_hurt_nobody_else(open_signal: OpenSignal, requ
     await ann.send(request_)
     await ann.send(ping=1)
     await ann.wait_for("pong")
+    await bob.send(ping=1)
+    await bob.wait_for("pong")
+
+
+@pytest.mark.parametrize("sdp", ["", "v=0 nonsense", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"])
+async def test_a_senseless_offer_ends_at_most_its_senders_session(open_signal: OpenSignal, sdp: str) -> None:
+    bob, ann = await open_signal("bob"), await open_signal("ann")
+    await ann.wait_for("join")
+    await ann.send(offer=rtc.SessionDescription(type="offer", sdp=sdp, id=1))
+    await ann.send(ping=1)
+    while (answer := await ann.receive()).WhichOneof("message") not in {"pong", "leave"}:
+        pass
+    if answer.HasField("leave"):
+        assert (answer.leave.action, answer.leave.reason) == (RECONNECT, models.STATE_MISMATCH)
     await bob.send(ping=1)
     await bob.wait_for("pong")
 

@@ -79,7 +79,8 @@ async def test_v1_wants_to_know_what_the_client_asks_for(
 ) -> None:
     params = {"access_token": server.token("ann", room=room)}
     async with http.get(f"{server.http}/rtc/v1/validate", params=params) as answer:
-        assert (answer.status, (await answer.text()).strip()) == (400, "join_request is required")
+        assert answer.status == 400
+        assert "join_request is required" in await answer.text()
 
 
 NOW = int(time.time())
@@ -90,7 +91,7 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], int, str]] = {
     "of another key": ({"iss": "unknown-key"}, 401, ""),
     "without issuer": ({"iss": None}, 401, ""),
     "without grants": ({"video": None}, 401, "no permissions to access the room"),
-    "without roomJoin": ({"video": {"room": "r"}}, 401, "permissions denied"),
+    "without roomJoin": ({"video": {"room": "r"}}, 401, "permissions"),
     "without identity": ({"sub": None}, 400, "identity cannot be empty"),
     "without room": ({"video": {"roomJoin": True}}, 400, "no room name"),
     "with a long identity": ({"sub": "i" * 257}, 400, ""),
