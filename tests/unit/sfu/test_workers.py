@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from roomkeeper.sfu.worker import Worker
 
-NOW = 1_800_000_000.0
+FAILED = agent.JobStatus.JS_FAILED
 ROOM = models.Room(name="r", sid="RM_1")
 INFO = models.ServerInfo(version="1.2.3", protocol=17, agent_protocol=1)
 
@@ -368,6 +370,37 @@ async def test_a_bad_frame_closes_only_the_connection_it_came_on(frame: bytes | 
         assert (await seen.gone.get()).id == (await bad.registered).worker_id
         await workers.assign(job(), passed_over=set())
         assert (await good.assignments.get()).job.id == "AJ_1"
+
+
+async def test_no_frame_whatever_breaks_more_than_its_connection() -> None:
+    """Random changes of good messages; `make fuzz` does the same for longer."""
+    chance = random.Random(7)
+    good = [
+        agent.WorkerMessage(availability=agent.AvailabilityResponse(job_id="AJ_1", available=True)),
+        agent.WorkerMessage(update_worker=agent.UpdateWorkerStatus(load=0.5, job_count=3)),
+        agent.WorkerMessage(update_job=agent.UpdateJobStatus(job_id="AJ_1", status=FAILED, error="é")),
+        agent.WorkerMessage(simulate_job=agent.SimulateJobRequest(room=ROOM, participant=models.ParticipantInfo())),
+        agent.WorkerMessage(migrate_job=agent.MigrateJobRequest(job_ids=["AJ_1"])),
+        agent.WorkerMessage(register=agent.RegisterWorkerRequest(agent_name="a")),
+    ]
+    codes = []
+    async with workers_at() as (workers, address, _), worker(address) as neighbour:
+        for _ in range(150):
+            frame = bytearray(chance.choice(good).SerializeToString())
+            for _ in range(chance.randrange(4)):
+                frame[chance.randrange(len(frame))] = chance.randrange(256)
+            async with _connect(address) as connection:
+                ping = agent.WorkerMessage(ping=agent.WorkerPing(timestamp=9)).SerializeToString()
+                for sent in (good[-1].SerializeToString(), bytes(frame), ping):
+                    await connection.send(sent)
+                with contextlib.suppress(websockets.ConnectionClosedError):
+                    async for answer in connection:
+                        assert isinstance(answer, bytes)
+                        if agent.ServerMessage.FromString(answer).pong.last_timestamp == 9:
+                            await connection.close()
+            codes.append(connection.close_code)
+        assert set(codes) == {1000, 1008}  # 1011 would be a fault of the server
+        assert (await workers.assign(job(), passed_over=set())).worker_id == (await neighbour.registered).worker_id
 
 
 async def test_too_many_messages_close_the_connection() -> None:
