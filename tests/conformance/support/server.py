@@ -219,9 +219,14 @@ class ServerProcess:
 
     def _reference(self) -> tuple[list[str], Mapping[str, str]]:
         options = self.options
-        rtc: dict[str, Any] = {"udp_port": self.udp_port, "tcp_port": 0, "use_external_ip": False}
+        rtc: dict[str, Any] = {"udp_port": self.udp_port, "tcp_port": self.udp_port, "use_external_ip": False}
         if options.advertise:
-            rtc |= {"node_ip": options.advertise, "enable_loopback_candidate": True, "interfaces": {"includes": ["lo"]}}
+            rtc |= {
+                "tcp_port": 0,
+                "node_ip": options.advertise,
+                "enable_loopback_candidate": True,
+                "interfaces": {"includes": ["lo"]},
+            }
         config: dict[str, Any] = {
             "port": self.port,
             "bind_addresses": ["127.0.0.1"],

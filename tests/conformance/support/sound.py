@@ -124,6 +124,27 @@ async def hear_tone(track: rtc.Track, hz: float, *, within: float = 5.0) -> Hear
     raise AssertionError(f"wanted a tone of {hz} Hz, heard {', '.join(last) or 'no frame at all'}")
 
 
+async def hear_again(room: rtc.Room, identity: str, hz: float, *, within: float = 15.0) -> Heard:
+    """Wait until any track of a participant carries a tone, though tracks may be replaced meanwhile.
+
+    Raises:
+        AssertionError: None did within so many seconds.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        participant = room.remote_participants.get(identity)
+        publications = participant.track_publications.values() if participant else ()
+        tracks = [publication.track for publication in publications if publication.track]
+        heard = await asyncio.gather(*(hear_tone(track, hz, within=1) for track in tracks), return_exceptions=True)
+        for each in heard:
+            if isinstance(each, Heard):
+                return each
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{identity} was not heard at {hz} Hz within {within} s: {heard}")
+        if not tracks:
+            await asyncio.sleep(0.1)  # there is nothing yet to listen to
+
+
 async def hear_silence(track: rtc.Track, *, within: float = 5.0) -> None:
     """Wait until a track carries nothing: silent frames, or for a second no frame at all.
 
