@@ -93,6 +93,7 @@ async def visit(dev: Dev, chromium_executable: str | None) -> AsyncIterator[Visi
             return visitor
 
         yield visit
+    print(dev.printed[-20_000:])  # noqa: T201 - pytest shows it with a failure
     for visitor in visitors:
         assert visitor.problems == []
         assert visitor.hosts <= {"127.0.0.1"}

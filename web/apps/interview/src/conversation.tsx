@@ -35,7 +35,7 @@ export function Conversation({ session, model }: Props) {
       <aside>
         <Transcript lines={model.lines} live />
         <Composer
-          enabled={model.link.is === "connected"}
+          enabled={isUsable(model)}
           placeholder={model.microphone === "on" ? "Or type an answer" : "Type your answer"}
           onSay={(text) => session.say(text)}
         />
@@ -85,7 +85,7 @@ function Stage({ session, model }: Props) {
 function Controls({ session, model }: Props) {
   const [deviceId, setDeviceId] = useState<string | null>(session.room.getActiveDevice("audioinput") ?? null);
   const muted = model.microphone !== "on";
-  const usable = model.link.is === "connected" && model.view.state !== "ending";
+  const usable = isUsable(model);
   return (
     <div className="controls">
       <div className="microphone">
@@ -99,7 +99,7 @@ function Controls({ session, model }: Props) {
           <MicrophoneIcon off={muted} />
           Mute
         </button>
-        {model.microphone === "on" && (
+        {model.microphone === "on" && usable && (
           <DeviceSelect
             label="Microphone"
             compact
@@ -114,4 +114,9 @@ function Controls({ session, model }: Props) {
       <EndButton onEnd={() => void session.end()} />
     </div>
   );
+}
+
+/** Whether somebody listens to what the user says and types. */
+function isUsable(model: Model): boolean {
+  return model.link.is === "connected" && model.view.state !== "ending";
 }

@@ -52,7 +52,7 @@ export const ADVICE: Readonly<Record<Obstacle, Advice>> = {
     retry: "Try again",
   },
   server: {
-    title: "The connection was lost",
+    title: "No connection to the interview",
     text: "The interview server cannot be reached. What has been said so far is kept on this page.",
     retry: "Try again",
   },

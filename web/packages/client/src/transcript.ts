@@ -21,13 +21,22 @@ export function withLine(lines: readonly Line[], line: Line): readonly Line[] {
   return lines.with(index, line);
 }
 
-/** How many times the user took the turn after the agent had spoken. */
+/**
+ * A whole sentence, or more than one. What the agent began to say while the user was still speaking stays a fragment:
+ * no question was asked, so what follows is still the same answer.
+ */
+const WHOLE = /^.{24,}\p{Sentence_Terminal}\P{Letter}*$/su;
+
+/** How many times the user took the turn after the agent had said something whole. */
 export function countAnswers(lines: readonly Line[]): number {
   let answers = 0;
-  let previous: Speaker | null = null;
-  for (const { speaker } of lines) {
-    if (speaker === "user" && previous === "agent") answers += 1;
-    previous = speaker;
+  let asked = false;
+  for (const { speaker, text } of lines) {
+    if (speaker === "agent") asked ||= WHOLE.test(text);
+    else if (asked) {
+      answers += 1;
+      asked = false;
+    }
   }
   return answers;
 }
