@@ -1,7 +1,7 @@
 """Moving sessions: one transaction locks the row, runs the transition, writes session, journal and outbox.
 
-1. Only this module calls `lifecycle.transition`. Whoever has something to tell (a webhook, a link, a listing, a request,
-   an alarm) calls `Store.tell`; whoever has something to do takes it from the outbox.
+1. Only this module calls `lifecycle.transition`. Whoever has something to tell (a webhook, a link, a listing, a
+   request, an alarm) calls `Store.tell`; whoever has something to do takes it from the outbox.
 2. Locks are taken in one order: the session's row, then its outbox. One session a transaction.
 3. The time of an event is the database's, whatever the event carries.
 4. A serialization failure or a deadlock is somebody else's turn: try again.

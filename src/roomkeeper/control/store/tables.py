@@ -78,3 +78,21 @@ told = Table(
     Column("source", String(160), primary_key=True),
     Column("at", BIG, nullable=False, index=True),
 )
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(160), primary_key=True),  # the `webhook-id`
+    Column("session", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("receiver", String(64), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", BIG, nullable=False),
+    Column("due_at", BIG, nullable=False),
+    Column("claimed_until", BIG, nullable=False, default=0),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("delivered_at", BIG),
+    Column("parked_at", BIG),
+    Column("error", Text),
+    Index(None, "delivered_at", "parked_at", "due_at"),
+)

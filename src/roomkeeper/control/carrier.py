@@ -1,0 +1,192 @@
+"""Carrying out what sessions ask for.
+
+One loop: claim what is due, do it, settle it. What comes of it is told to the session as an event, so that the core
+never trusts that something worked. Every deed may be done twice: each is idempotent or names the one it is meant for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+from roomkeeper.control.room_api import RoomApiFailed
+from roomkeeper.lifecycle.actions import (
+    AcceptJob,
+    CancelTimer,
+    CreateDispatch,
+    DeleteRoom,
+    EmitEvent,
+    EndAgent,
+    FenceJob,
+    Ignored,
+    LookAtRoom,
+    MuteAgent,
+    RemoveParticipant,
+    SendReport,
+    SetTimer,
+    StopEgress,
+    Warn,
+    WriteRoomState,
+)
+from roomkeeper.lifecycle.events import (
+    DispatchAnswered,
+    DispatchFailed,
+    LookFailed,
+    ParticipantRemoved,
+    RoomFinished,
+    TimerFired,
+)
+from roomkeeper.lifecycle.state import State, room_state
+
+if TYPE_CHECKING:
+    from roomkeeper.control.room_api import RoomApi
+    from roomkeeper.control.store.outbox import Outbox, Task
+    from roomkeeper.control.store.store import Store
+    from roomkeeper.lifecycle.state import Session
+
+logger = logging.getLogger(__name__)
+
+EPOCH, SESSION = "roomkeeper.epoch", "roomkeeper.session"
+"""Attributes of a job that we dispatched."""
+LONGEST_NAP = 1.0
+"""Seconds between two looks at the outbox when nobody wakes the carrier: another replica may have put something in."""
+AT_ONCE = 16
+"""Deeds under way at the same time."""
+
+
+class Agents(Protocol):
+    """Where jobs are reached; see the agent link."""
+
+    async def tell(self, session: Session, action: AcceptJob | FenceJob | MuteAgent | EndAgent | Warn) -> None:
+        """Tell the job that the action is about, if its link is up somewhere."""
+
+
+class Audience(Protocol):
+    """Who hears of what happens: the stream, and the receivers of reports."""
+
+    async def emit(self, session: Session, action: EmitEvent) -> None:
+        """Tell the stream and its subscribers."""
+
+    async def report(self, session: Session, revision: int) -> None:
+        """Hand a revision of the report to every receiver."""
+
+
+class Carrier:
+    """Does what the outbox says.
+
+    Args:
+        store: The sessions.
+        outbox: What they ask for.
+        rooms: The LiveKit server.
+        agents: Where jobs are reached.
+        audience: Who hears of it.
+    """
+
+    def __init__(self, store: Store, outbox: Outbox, rooms: RoomApi, agents: Agents, audience: Audience) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._rooms = rooms
+        self._agents = agents
+        self._audience = audience
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the outbox now: somebody has just told a session something."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carry out until cancelled; what is under way then is left to whoever claims it next."""
+        while True:
+            tasks = await self._outbox.claim(AT_ONCE)
+            if tasks:
+                await asyncio.gather(*map(self._carry_out, tasks))
+                continue
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), await self._nap())
+            except TimeoutError:
+                continue
+
+    async def _nap(self) -> float:
+        due = await self._outbox.next_due()
+        wait = LONGEST_NAP if due is None else (due - await self._store.now()) / 1000
+        return min(LONGEST_NAP, max(0.0, wait))
+
+    async def _carry_out(self, task: Task) -> None:
+        try:
+            await self._do(task)
+        except Exception as error:
+            # One deed's fault must not stop the others; it is put back, and parked if it never succeeds.
+            parked = await self._outbox.failed(task, str(error))
+            what = {"session": task.session, "deed": type(task.action).__name__, "error": str(error), "parked": parked}
+            logger.warning("deed failed", extra=what, exc_info=not isinstance(error, RoomApiFailed))
+            return
+        await self._outbox.settle(task)
+
+    async def _do(self, task: Task) -> None:
+        session = await self._store.get(task.session)
+        match task.action:
+            case SetTimer(kind=kind):
+                await self._tell(session, TimerFired(at=0, kind=kind))
+            case WriteRoomState():
+                await self._write_state(session)
+            case DeleteRoom(room=room, sid=sid):
+                if session.state is State.ENDED:
+                    await self._write_state(session)
+                if await self._rooms.delete(room, sid=sid, session=session.id) and sid is not None:
+                    await self._tell(session, RoomFinished(at=0, sid=sid, told_by="deletion"))
+            case RemoveParticipant(identity=identity):
+                await self._rooms.remove(session.room, identity)
+                await self._tell(session, ParticipantRemoved(at=0, identity=identity))
+            case CreateDispatch(epoch=epoch):
+                await self._dispatch(session, epoch)
+            case LookAtRoom():
+                await self._look(session)
+            case StopEgress(egress=egress):
+                await self._rooms.stop_egress(egress)
+            case AcceptJob() | FenceJob() | MuteAgent() | EndAgent() | Warn() as action:
+                await self._agents.tell(session, action)
+            case EmitEvent() as action:
+                await self._audience.emit(session, action)
+            case SendReport(revision=revision):
+                await self._audience.report(session, revision)
+            case CancelTimer() | Ignored():
+                pass  # never in the outbox: the store carries them out itself
+            case _:
+                assert_never(task.action)
+
+    async def _tell(
+        self,
+        session: Session,
+        event: TimerFired | RoomFinished | ParticipantRemoved | DispatchAnswered | DispatchFailed,
+    ) -> None:
+        await self._store.tell(session.id, event)
+        self.wake()
+
+    async def _write_state(self, session: Session) -> None:
+        """Write what is current now, not what was when it was asked for."""
+        if session.room_sid is not None:
+            await self._rooms.write_state(session.room, room_state(session, await self._store.now()))
+
+    async def _dispatch(self, session: Session, epoch: int) -> None:
+        if epoch not in {session.current, session.successor}:
+            return  # a later epoch has been sent for meanwhile
+        try:
+            dispatch = await self._rooms.dispatch(
+                session.room, session.agent_name, metadata="", attributes={EPOCH: str(epoch), SESSION: session.id}
+            )
+        except RoomApiFailed as error:
+            # The core repeats a dispatch that brought nobody, and gives up after the policy's time.
+            await self._tell(session, DispatchFailed(at=0, epoch=epoch, error=error.detail))
+            return
+        await self._tell(session, DispatchAnswered(at=0, epoch=epoch, dispatch=dispatch))
+
+    async def _look(self, session: Session) -> None:
+        try:
+            seen = await self._rooms.look(session.room)
+        except RoomApiFailed as error:
+            await self._store.tell(session.id, LookFailed(at=0, error=error.detail))
+        else:
+            await self._store.tell(session.id, seen)
+        self.wake()

@@ -1,0 +1,145 @@
+"""LiveKit's messages as the core's events. Pure.
+
+The core has its own words for kinds and keeps the raw ones for reasons; what LiveKit adds tomorrow is read as the most
+ordinary kind, and its raw name stays in the journal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from livekit.protocol import models
+
+from roomkeeper.lifecycle.events import (
+    EgressEnded,
+    EgressStarted,
+    ParticipantAborted,
+    ParticipantJoined,
+    ParticipantLeft,
+    RoomFinished,
+    RoomSeen,
+    RoomStarted,
+    Seen,
+)
+from roomkeeper.lifecycle.vocabulary import ParticipantKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from livekit.protocol.webhook import WebhookEvent
+
+    from roomkeeper.lifecycle.events import RoomFact
+
+AGENT_NAME = "lk.agent_name"
+ON_BEHALF = "lk.publish_on_behalf"
+SIP_STATUS = "sip.callStatusCode"
+"""Attributes that LiveKit writes on agents, avatars and calls."""
+
+_KINDS = {
+    models.ParticipantInfo.STANDARD: ParticipantKind.STANDARD,
+    models.ParticipantInfo.INGRESS: ParticipantKind.INGRESS,
+    models.ParticipantInfo.EGRESS: ParticipantKind.EGRESS,
+    models.ParticipantInfo.SIP: ParticipantKind.SIP,
+    models.ParticipantInfo.AGENT: ParticipantKind.AGENT,
+    models.ParticipantInfo.CONNECTOR: ParticipantKind.CONNECTOR,
+    models.ParticipantInfo.BRIDGE: ParticipantKind.BRIDGE,
+}
+
+
+def kind_of(participant: models.ParticipantInfo) -> ParticipantKind:
+    """Return the kind of a participant."""
+    return _KINDS.get(participant.kind, ParticipantKind.STANDARD)
+
+
+def raw_reason(participant: models.ParticipantInfo) -> str:
+    """Return the name of the DisconnectReason; a number that has no name yet is kept as it is."""
+    number = participant.disconnect_reason
+    names = {value: name for name, value in models.DisconnectReason.items()}
+    return names.get(number, f"DISCONNECT_REASON_{int(number)}")
+
+
+def fact_of(event: WebhookEvent) -> RoomFact | None:
+    """Read a webhook; None for one that tells nothing about a session (tracks, ingress)."""
+    person, room_sid, told_by = event.participant, event.room.sid, f"webhook {event.id}"
+    match event.event:
+        case "room_started":
+            return RoomStarted(at=0, sid=room_sid, told_by=told_by)
+        case "room_finished":
+            return RoomFinished(at=0, sid=room_sid, told_by=told_by)
+        case "participant_joined":
+            return ParticipantJoined(
+                at=0,
+                sid=person.sid,
+                identity=person.identity,
+                kind=kind_of(person),
+                room_sid=room_sid,
+                agent_name=person.attributes.get(AGENT_NAME, ""),
+                on_behalf=person.attributes.get(ON_BEHALF, ""),
+                hidden=person.permission.hidden,
+                told_by=told_by,
+            )
+        case "participant_left":
+            return ParticipantLeft(
+                at=0,
+                sid=person.sid,
+                identity=person.identity,
+                kind=kind_of(person),
+                room_sid=room_sid,
+                raw=raw_reason(person),
+                sip_status=_status(person),
+                hidden=person.permission.hidden,
+                told_by=told_by,
+            )
+        case "participant_connection_aborted":
+            return ParticipantAborted(
+                at=0,
+                sid=person.sid,
+                identity=person.identity,
+                kind=kind_of(person),
+                room_sid=room_sid,
+                raw=raw_reason(person),
+                sip_status=_status(person),
+                told_by=told_by,
+            )
+        case "egress_started":
+            return EgressStarted(at=0, egress=event.egress_info.egress_id, told_by=told_by)
+        case "egress_ended":
+            return EgressEnded(at=0, egress=event.egress_info.egress_id, told_by=told_by)
+        case _:
+            return None
+
+
+def room_of(event: WebhookEvent) -> str:
+    """Return the name of the room a webhook is about; empty if it is about none."""
+    return event.room.name or event.egress_info.room_name
+
+
+def seen(sid: str | None, people: Iterable[models.ParticipantInfo]) -> RoomSeen:
+    """Read a listing of a room.
+
+    Args:
+        sid: The room's; None if there is no such room.
+        people: Everybody listed; who has not joined yet, or has left, is passed over.
+    """
+    there = (models.ParticipantInfo.JOINED, models.ParticipantInfo.ACTIVE)
+    return RoomSeen(
+        at=0,
+        sid=sid,
+        people=tuple(
+            Seen(
+                sid=person.sid,
+                identity=person.identity,
+                kind=kind_of(person),
+                agent_name=person.attributes.get(AGENT_NAME, ""),
+                on_behalf=person.attributes.get(ON_BEHALF, ""),
+                hidden=person.permission.hidden,
+            )
+            for person in people
+            if person.state in there
+        ),
+    )
+
+
+def _status(person: models.ParticipantInfo) -> int:
+    text = person.attributes.get(SIP_STATUS, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) == len("200") else 0

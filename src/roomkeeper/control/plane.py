@@ -1,0 +1,106 @@
+"""The control plane put together: database, LiveKit server, carrier, reconciler, deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from roomkeeper.control.adoption import Adopters, Adoption
+from roomkeeper.control.carrier import Carrier
+from roomkeeper.control.delivery import Deliveries, Receiver, post
+from roomkeeper.control.hooks import Hooks
+from roomkeeper.control.reconciler import Reconciler
+from roomkeeper.control.room_api import RoomApi
+from roomkeeper.control.store.engine import open_engine
+from roomkeeper.control.store.outbox import Outbox
+from roomkeeper.control.store.store import Store
+from roomkeeper.control.store.tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from roomkeeper.lifecycle.actions import AcceptJob, EmitEvent, EndAgent, FenceJob, MuteAgent, Warn
+    from roomkeeper.lifecycle.state import Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneConfig:
+    """What a control plane works on.
+
+    Attributes:
+        database: `sqlite:///…` or `postgresql://…`.
+        livekit_url: The LiveKit server whose rooms are kept.
+        adopters: Which rooms are ours, and by which policies.
+        receivers: Where reports go.
+    """
+
+    database: str
+    livekit_url: str
+    api_key: str
+    api_secret: str
+    adopters: Adopters = field(default_factory=Adopters)
+    receivers: tuple[Receiver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A running control plane."""
+
+    store: Store
+    rooms: RoomApi
+    hooks: Hooks
+    carrier: Carrier
+    reconciler: Reconciler
+    deliveries: Deliveries
+
+
+class _Unlinked:
+    """Agents that do not know Roomkeeper cannot be told anything; the room tells them."""
+
+    async def tell(self, session: Session, action: AcceptJob | FenceJob | MuteAgent | EndAgent | Warn) -> None:
+        logger.info("agent without a link", extra={"session": session.id, "untold": type(action).__name__})
+
+
+class _Audience:
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+
+    async def emit(self, session: Session, action: EmitEvent) -> None:
+        logger.info("session", extra={"session": session.id, "room": session.room, "topic": action.topic})
+
+    async def report(self, session: Session, revision: int) -> None:
+        await self._deliveries.report(session, revision)
+
+
+@asynccontextmanager
+async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
+    """Run a control plane for the length of a `with` block.
+
+    Raises:
+        ConfigError: The database cannot be used.
+    """
+    async with open_engine(config.database) as engine:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        store = Store(engine)
+        rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
+        deliveries = Deliveries(store, engine, config.receivers, post)
+        outbox = Outbox(store, engine, replica=secrets.token_hex(8))
+        carrier = Carrier(store, outbox, rooms, _Unlinked(), _Audience(deliveries))
+        adoption = Adoption(store, rooms, config.adopters)
+        hooks = Hooks(store, adoption, carrier, {config.api_key: config.api_secret})
+        reconciler = Reconciler(store, adoption, rooms, carrier)
+        loops = [asyncio.create_task(work) for work in (carrier.run(), reconciler.run(), deliveries.run())]
+        try:
+            yield Plane(store, rooms, hooks, carrier, reconciler, deliveries)
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await rooms.close()

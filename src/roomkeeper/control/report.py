@@ -1,0 +1,251 @@
+"""The report: what a conversation was, built from its journal and nothing else. Pure.
+
+It is built anew for each revision, so a fact that comes late (a spool of a dead machine, a recording's end) is in the
+next one. Its shape is versioned and published as JSON Schema (`SCHEMA`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from roomkeeper.lifecycle.events import (
+    AgentAttached,
+    AgentDone,
+    AgentLost,
+    EgressEnded,
+    EgressStarted,
+    LeaseExpired,
+    Noted,
+    ParticipantJoined,
+    ParticipantLeft,
+    RoomSeen,
+)
+from roomkeeper.lifecycle.reasons import REASONS
+from roomkeeper.lifecycle.replay import moments
+from roomkeeper.lifecycle.state import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from roomkeeper.lifecycle.events import Event, SessionOpened
+    from roomkeeper.lifecycle.state import Session
+
+VERSION: Final = 1
+"""Of the report's schema: a field may be added without a new one, never renamed or removed."""
+
+_TIME: Final[Mapping[str, object]] = {"type": ["string", "null"], "format": "date-time"}
+_TEXT: Final[Mapping[str, object]] = {"type": ["string", "null"]}
+
+SCHEMA: Final[Mapping[str, object]] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Roomkeeper report",
+    "type": "object",
+    "required": ["v", "revision", "session", "room", "generation", "reason", "participants", "items", "epochs", "gaps"],
+    "properties": {
+        "v": {"const": VERSION},
+        "revision": {"type": "integer", "minimum": 1},
+        "session": {"type": "string", "pattern": "^S_"},
+        "room": {"type": "string"},
+        "generation": {"type": "integer", "minimum": 1},
+        "room_sids": {"type": "array", "items": {"type": "string"}},
+        "agent_name": {"type": "string"},
+        "reason": {"enum": [*map(str, REASONS)]},
+        "by": {"type": "string"},
+        "outcome": {"enum": ["finished", "abandoned", "failed"]},
+        "message": {"type": "string"},
+        "detail": _TEXT,
+        "data": {},
+        "because": {"type": "string"},
+        "opened_at": _TIME,
+        "live_at": _TIME,
+        "ended_at": _TIME,
+        "participants": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["identity", "kind", "sid"],
+                "properties": {
+                    "identity": {"type": "string"},
+                    "kind": {"type": "string"},
+                    "sid": {"type": "string"},
+                    "joined_at": _TIME,
+                    "left_at": _TIME,
+                    "raw_reason": _TEXT,
+                },
+            },
+        },
+        "items": {"type": "array", "items": {"type": "object"}},
+        "epochs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["number"],
+                "properties": {
+                    "number": {"type": "integer", "minimum": 1},
+                    "job": _TEXT,
+                    "identity": _TEXT,
+                    "attached_at": _TIME,
+                    "over_at": _TIME,
+                    "end": {"enum": ["done", "lost", None]},
+                    "exit": {"type": ["integer", "null"]},
+                },
+            },
+        },
+        "usage": {"type": "array", "items": {"type": "object"}},
+        "recordings": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"egress": {"type": "string"}, "started_at": _TIME, "ended_at": _TIME},
+            },
+        },
+        "gaps": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"job": {"type": "string"}, "from": {"type": "integer"}, "to": {"type": "integer"}},
+            },
+        },
+    },
+}
+
+
+def build(journal: Sequence[SessionOpened | Event], revision: int) -> dict[str, object]:
+    """Build a session's report.
+
+    Args:
+        journal: Everything that happened, in order; the session has ended.
+        revision: 1 for the first, one more whenever facts came late.
+
+    Returns:
+        JSON-able; as `SCHEMA` says.
+    """
+    gathered = _Gathered()
+    session: Session | None = None
+    for moment in moments(journal):
+        gathered.take(moment.event)
+        session = moment.session
+    assert session is not None  # noqa: S101 - `moments` refuses an empty journal
+    end = session.end
+    assert end is not None  # noqa: S101 - for the type checker: only an ended session is reported
+    row = REASONS[end.reason]
+    return {
+        "v": VERSION,
+        "revision": revision,
+        "session": session.id,
+        "room": session.room,
+        "generation": session.generation,
+        "room_sids": list(session.sids),
+        "agent_name": session.agent_name,
+        "reason": str(end.reason),
+        "by": str(row.by),
+        "outcome": str(row.outcome),
+        "message": session.policy.words(end.reason),
+        "detail": end.detail,
+        "data": end.data,
+        "because": end.because,
+        "opened_at": stamp(session.opened_at),
+        "live_at": _stamp(session.live_at),
+        "ended_at": _stamp(session.ended_at),
+        "participants": list(gathered.participants.values()),
+        "items": [note.data for note in _in_order(session, gathered.notes, "item")],
+        "epochs": _epochs(session, gathered),
+        "usage": [note.data for note in _in_order(session, gathered.notes, "usage")],
+        "recordings": list(gathered.recordings.values()),
+        "gaps": _gaps(gathered.notes),
+    }
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the journal says, by what it is about."""
+
+    participants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recordings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[Noted] = field(default_factory=list)
+
+    def take(self, event: SessionOpened | Event) -> None:
+        """Sort one event in."""
+        match event:
+            case ParticipantJoined():
+                self._person(event.sid, event.identity, event.kind).setdefault("joined_at", stamp(event.at))
+            case ParticipantLeft():
+                person = self._person(event.sid, event.identity, event.kind)
+                person["left_at"] = person.get("left_at") or stamp(event.at)
+                person["raw_reason"] = event.raw
+            case RoomSeen():
+                for seen in event.people:
+                    self._person(seen.sid, seen.identity, seen.kind).setdefault("joined_at", stamp(event.at))
+            case EgressStarted():
+                self.recordings[event.egress] = {
+                    "egress": event.egress,
+                    "started_at": stamp(event.at),
+                    "ended_at": None,
+                }
+            case EgressEnded():
+                known = {"egress": event.egress, "started_at": None}
+                self.recordings[event.egress] = self.recordings.get(event.egress, known) | {"ended_at": stamp(event.at)}
+            case AgentAttached():
+                self.jobs.setdefault(event.job, {"attached_at": stamp(event.at)})
+            case AgentDone():
+                self._over(event.job, event.at, "done", None)
+            case AgentLost():
+                self._over(event.job, event.at, "lost", event.exit)
+            case LeaseExpired():
+                self._over(event.job, event.at, "lost", None)
+            case Noted():
+                self.notes.append(event)
+            case _:
+                pass
+
+    def _person(self, sid: str, identity: str, kind: str) -> dict[str, Any]:
+        fresh = {"identity": identity, "kind": str(kind), "sid": sid, "left_at": None, "raw_reason": None}
+        return self.participants.setdefault(sid, fresh)
+
+    def _over(self, job: str, at: int, end: str, code: int | None) -> None:
+        known = self.jobs.setdefault(job, {})
+        if known.get("end") != "done":  # what a lease suspected, the worker's own word corrects
+            known |= {"over_at": stamp(at), "end": end, "exit": code}
+
+
+def _epochs(session: Session, gathered: _Gathered) -> list[dict[str, object]]:
+    empty = {"attached_at": None, "over_at": None, "end": None, "exit": None}
+    return [
+        {
+            "number": epoch.number,
+            "job": epoch.job,
+            "identity": epoch.identity,
+            **empty,
+            **gathered.jobs.get(epoch.job or "", {}),
+        }
+        for epoch in session.epochs
+        if epoch.identity is not None or epoch.job is not None
+    ]
+
+
+def _in_order(session: Session, notes: Iterable[Noted], what: str) -> list[Noted]:
+    """Sort lines of spools by what was said when: epoch by epoch, and as the job wrote them."""
+    place = {epoch.job: epoch.number for epoch in session.epochs}
+    chosen = [note for note in notes if note.what == what]
+    return sorted(chosen, key=lambda note: (place.get(note.job, 0), note.seq))
+
+
+def _gaps(notes: Iterable[Noted]) -> list[dict[str, object]]:
+    """Find the lines of each job's spool that never arrived."""
+    by_job: dict[str, set[int]] = {}
+    for note in notes:
+        by_job.setdefault(note.job, set()).add(note.seq)
+    gaps: list[dict[str, object]] = []
+    for job, numbers in by_job.items():
+        before = 0
+        for number in sorted(numbers):
+            if number > before + 1:
+                gaps.append({"job": job, "from": before + 1, "to": number - 1})
+            before = number
+    return gaps
+
+
+def _stamp(at: int | None) -> str | None:
+    return None if at is None else stamp(at)

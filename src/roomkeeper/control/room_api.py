@@ -1,0 +1,206 @@
+"""The room server, as the control plane acts on it: five verbs, each idempotent, each bounded in time.
+
+Only LiveKit's public API is used, so that it may be Cloud, livekit-server or roomkeeper.sfu.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+from livekit import api
+from livekit.protocol import models
+
+from roomkeeper.control.facts import seen
+from roomkeeper.errors import RoomkeeperError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from roomkeeper.lifecycle.events import RoomSeen
+
+KEY = "roomkeeper"
+"""Of the room's metadata, and topic of the same object as data."""
+TIMEOUT = 5.0
+"""Seconds for one call."""
+GONE = frozenset({"not_found", "failed_precondition"})
+
+
+class RoomApiFailed(RoomkeeperError):
+    """The room API refused or did not answer; it is tried again."""
+
+
+class RoomApi:
+    """One LiveKit server.
+
+    Args:
+        url: `ws://`, `wss://`, `http://` or `https://`.
+        key: API key.
+        secret: Its secret.
+    """
+
+    def __init__(self, url: str, key: str, secret: str) -> None:
+        self._api = api.LiveKitAPI(url, key, secret, timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.aclose()
+
+    async def look(self, room: str) -> RoomSeen:
+        """List a room and everybody in it.
+
+        Raises:
+            RoomApiFailed: No answer; that is not absence.
+        """
+        found = await self._find(room)
+        if found is None:
+            return seen(None, ())
+        with _failures():
+            listed = await self._api.room.list_participants(api.ListParticipantsRequest(room=room))
+        return seen(found.sid, listed.participants)
+
+    async def rooms(self) -> list[models.Room]:
+        """List every room of the project.
+
+        Raises:
+            RoomApiFailed: No answer.
+        """
+        with _failures():
+            return list((await self._api.room.list_rooms(api.ListRoomsRequest())).rooms)
+
+    async def write_state(self, room: str, state: Mapping[str, object]) -> bool:
+        """Write the session's state into the room's metadata, and send it as data.
+
+        Other keys of the metadata stay. Metadata that is no JSON object belongs to somebody else and is left alone;
+        then the state goes out as data only.
+
+        Returns:
+            False if there is no such room.
+
+        Raises:
+            RoomApiFailed: No answer.
+        """
+        found = await self._find(room)
+        if found is None:
+            return False
+        with _failures():
+            merged = _merged(found.metadata, state)
+            if merged is not None:
+                await self._api.room.update_room_metadata(api.UpdateRoomMetadataRequest(room=room, metadata=merged))
+            await self._api.room.send_data(
+                api.SendDataRequest(
+                    room=room, data=json.dumps(state).encode(), topic=KEY, kind=models.DataPacket.RELIABLE
+                )
+            )
+        return True
+
+    async def delete(self, room: str, *, sid: str | None, session: str) -> bool:
+        """Delete a room, if it is the one meant.
+
+        Args:
+            room: Its name.
+            sid: The room that is meant; None: the one whose metadata carries the session.
+            session: The session's id.
+
+        Returns:
+            False if that room is not there.
+
+        Raises:
+            RoomApiFailed: No answer.
+        """
+        found = await self._find(room)
+        if found is None:
+            return False
+        if (found.sid != sid) if sid is not None else (carried_session(found.metadata) != session):
+            return False
+        with _failures_unless_gone():
+            await self._api.room.delete_room(api.DeleteRoomRequest(room=room))
+        return True
+
+    async def remove(self, room: str, identity: str) -> None:
+        """Take somebody out of a room; not being there is success.
+
+        Raises:
+            RoomApiFailed: No answer.
+        """
+        with _failures_unless_gone():
+            await self._api.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=identity))
+
+    async def dispatch(self, room: str, agent_name: str, *, metadata: str, attributes: Mapping[str, str]) -> str:
+        """Send an agent into a room.
+
+        Args:
+            room: The room's name.
+            agent_name: Which agent.
+            metadata: The application's own, passed on unchanged.
+            attributes: Of the job; they carry the epoch.
+
+        Returns:
+            The dispatch's id.
+
+        Raises:
+            RoomApiFailed: It was refused, or there was no answer.
+        """
+        request = api.CreateAgentDispatchRequest(room=room, agent_name=agent_name, metadata=metadata)
+        request.attributes.update(attributes)
+        with _failures():
+            return (await self._api.agent_dispatch.create_dispatch(request)).id
+
+    async def stop_egress(self, egress: str) -> None:
+        """Stop a recording; one that has ended is success.
+
+        Raises:
+            RoomApiFailed: No answer.
+        """
+        with _failures_unless_gone():
+            await self._api.egress.stop_egress(api.StopEgressRequest(egress_id=egress))
+
+    async def _find(self, room: str) -> models.Room | None:
+        with _failures():
+            rooms = (await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms
+        return next((found for found in rooms if found.name == room), None)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except api.TwirpError as error:
+        raise RoomApiFailed(f"{error.code}: {error.message}") from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise RoomApiFailed(type(error).__name__) from error
+
+
+@contextmanager
+def _failures_unless_gone() -> Iterator[None]:
+    """Let it pass that the target is not there, or has ended (an ended recording: failed_precondition)."""
+    try:
+        with _failures():
+            yield
+    except RoomApiFailed as error:
+        if not (isinstance(error.__cause__, api.TwirpError) and error.__cause__.code in GONE):
+            raise
+
+
+def carried_session(metadata: str) -> str | None:
+    """Return the id of the session that a room's metadata carries."""
+    state = (_object(metadata) or {}).get(KEY)
+    session = state.get("session") if isinstance(state, dict) else None
+    return session if isinstance(session, str) else None
+
+
+def _merged(metadata: str, state: Mapping[str, object]) -> str | None:
+    others = _object(metadata)
+    return None if others is None else json.dumps({**others, KEY: state}, separators=(",", ":"))
+
+
+def _object(metadata: str) -> dict[str, object] | None:
+    if not metadata:
+        return {}
+    try:
+        value = json.loads(metadata)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
