@@ -278,6 +278,21 @@ async def test_a_receiver_that_is_no_longer_configured_is_forgotten(tmp_path: Pa
     assert _rows(tmp_path) == []
 
 
+async def test_a_full_disk_costs_no_delivery(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    receiver = Receiver()
+    async with receiver.listening() as url, webhooks_to(url, data_dir=tmp_path) as hooks:
+        store = hooks._store
+        assert store is not None
+        store._thread.submit(
+            lambda: store._connection and store._connection.execute("PRAGMA max_page_count = 3")
+        ).result()
+        hooks.notify(webhook.WebhookEvent(event="1", room=models.Room(name="r", metadata="x" * 100_000)))
+        hooks.notify(event("r", "2"))
+        await store.flush()
+        assert [(await receiver.got.get()).event for _ in range(2)] == ["1", "2"]
+    assert "webhooks could not be kept" in caplog.messages
+
+
 async def test_two_processes_cannot_share_a_folder(tmp_path: Path) -> None:
     async with webhooks_to(URL, data_dir=tmp_path):
         with pytest.raises(ConfigError, match="locked"):
