@@ -27,7 +27,7 @@ from tests.conformance.support.sound import listen
 from tests.unit.interviewer.voices import Voice, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -42,6 +42,10 @@ WORKER_WITHIN = 60.0
 REPLY_WITHIN = 20.0
 """Seconds for the interviewer to say one thing after another."""
 LINGER = 3.0
+GOODBYE_SECONDS = 2.0
+"""The goodbye takes a little longer."""
+SILENT = 0.9
+"""Seconds without a sound that are no pause between two sentences of the interviewer."""
 RATE = 48_000
 FRAME = RATE // 100
 
@@ -140,16 +144,16 @@ class Candidate:
         except TimeoutError:
             raise AssertionError(f"{by} did not say {text!r}: {self.transcript}") from None
 
-    async def sees(self, state: str, *, within: float = REPLY_WITHIN) -> dict[str, Any]:
-        """Wait until the agent's attribute holds this state, and return the object."""
+    async def sees(self, state: str, *, within: float = REPLY_WITHIN) -> tuple[dict[str, Any], float]:
+        """Wait until the agent's attribute holds this state; return the object, and when that was."""
         seen: dict[str, Any] = {}
 
         def is_it(changed: dict[str, str], _: object) -> bool:
             seen.update(json.loads(changed.get(ATTRIBUTE, "{}")))
             return seen.get("state") == state
 
-        await self.client.wait_for("participant_attributes_changed", is_it, within=within)
-        return seen
+        event = await self.client.wait_for("participant_attributes_changed", is_it, within=within)
+        return seen, event.at
 
     async def is_asked(self) -> None:
         """Wait until the interviewer has finished speaking and listens."""
@@ -201,65 +205,100 @@ async def candidate(server: Server, room: str, worker: psutil.Process) -> AsyncI
     await candidate.close()
 
 
+@dataclass
+class Ear:
+    """Hears the interviewer, and knows when the last sound was.
+
+    Attributes:
+        loud_at: When that was, on the loop's clock; None before the first sound.
+    """
+
+    loud_at: float | None = None
+    _heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def listen(self, track: rtc.Track) -> None:
+        """Hear a track until cancelled."""
+        async with aclosing(listen(track)) as windows:
+            async for window in windows:
+                if not window.is_silence:
+                    self.loud_at = window.at
+                self._heard.set()
+
+    async def hears_speech(self, *, within: float = REPLY_WITHIN) -> None:
+        """Wait for a sound from now on."""
+        now = asyncio.get_running_loop().time()
+        await self._until(lambda _: self.loud_at is not None and self.loud_at > now, within)
+
+    async def hears_silence(self, *, within: float = REPLY_WITHIN) -> None:
+        """Wait until there was no sound for longer than between two sentences."""
+        await self._until(lambda now: self.loud_at is not None and now - self.loud_at > SILENT, within)
+
+    async def _until(self, condition: Callable[[float], bool], within: float) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(within):
+            while not condition(loop.time()):
+                self._heard.clear()
+                await self._heard.wait()
+
+
 @pytest.fixture
-async def voice(candidate: Candidate) -> rtc.RemoteAudioTrack:
-    """The interviewer's voice."""
+async def ear(candidate: Candidate) -> AsyncIterator[Ear]:
+    """Hear the interviewer's voice."""
     event = await candidate.client.wait_for("track_subscribed", within=REPLY_WITHIN)
-    track = event.args[0]
-    assert isinstance(track, rtc.RemoteAudioTrack)
-    return track
+    ear = Ear()
+    task = asyncio.create_task(ear.listen(event.args[0]))
+    yield ear
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
-async def hears(track: rtc.Track, *, sound: bool, within: float = REPLY_WITHIN) -> None:
-    """Wait until the track is loud, or until it is silent for two windows of 200 ms."""
-    needed = 1 if sound else 2
-    async with asyncio.timeout(within), aclosing(listen(track)) as windows:
-        async for window in windows:
-            needed = needed - 1 if window.is_silence is not sound else (1 if sound else 2)
-            if needed == 0:
-                return
-
-
-def connections(worker: psutil.Process) -> list[Any]:
-    """Every connection of the worker and of its jobs that has another end."""
+def far_ends(worker: psutil.Process) -> set[str]:
+    """The addresses that the worker and its jobs are connected to."""
     processes = [worker, *worker.children(recursive=True)]
-    return [link for process in processes for link in process.net_connections("inet") if link.raddr]
+    return {link.raddr.ip for process in processes for link in process.net_connections("inet") if link.raddr}
+
+
+def own_addresses() -> set[str]:
+    """The addresses of this machine."""
+    return {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
 
 
 async def test_an_interview_is_heard_answered_and_ended_with_its_reason(
-    candidate: Candidate, voice: rtc.RemoteAudioTrack, worker: psutil.Process
+    candidate: Candidate, ear: Ear, worker: psutil.Process
 ) -> None:
-    await hears(voice, sound=True)
+    await ear.hears_speech()
     await candidate.reads(f"{GREETING} {QUESTIONS[0].text}", by="interviewer")
     await candidate.is_asked()
 
     candidate.say(human_sentence())
     await candidate.reads(" ".join(SENTENCE), by="candidate")
     await candidate.reads(QUESTIONS[1].text, by="interviewer")
-    assert all(link.raddr.ip in {"127.0.0.1", "::1"} for link in connections(worker)), "nothing leaves the machine"
+    assert far_ends(worker) <= own_addresses(), "nothing leaves the machine"
     await candidate.is_asked()
 
     await candidate.write("Please end the interview.")
     await candidate.sees("ending")
     await candidate.reads(STOPPED, by="interviewer")
-    await hears(voice, sound=True)
+    goodbye_began = asyncio.get_running_loop().time()
     await candidate.reads(GOODBYE, by="interviewer")
-    await hears(voice, sound=False)
-    ended = await candidate.sees("ended")
+    ended, told = await candidate.sees("ended")
     assert (ended["reason"], ended["by"], ended["detail"]) == ("completed", "agent", "the candidate asked to stop")
     assert ended["provisional"] is True
-    told = time.monotonic()
-    assert await candidate.client.wait_for_disconnect(within=REPLY_WITHIN) == rtc.DisconnectReason.ROOM_DELETED
-    assert LINGER - 0.5 < time.monotonic() - told < LINGER + 5
+    left = await candidate.client.wait_for("disconnected", within=REPLY_WITHIN)
+    assert left.args[0] == rtc.DisconnectReason.ROOM_DELETED
+    assert LINGER - 0.5 < left.at - told < LINGER + 5
+    assert ear.loud_at is not None
+    assert goodbye_began + GOODBYE_SECONDS < ear.loud_at < told, "the goodbye was heard to its end"
 
 
 async def test_the_interviewer_falls_silent_when_interrupted_and_hears_the_first_word(
-    candidate: Candidate, voice: rtc.RemoteAudioTrack
+    candidate: Candidate, ear: Ear
 ) -> None:
-    await hears(voice, sound=True)
+    await ear.hears_speech()
     sentence = human_sentence()
     candidate.say(sentence)
-    await hears(voice, sound=False, within=sentence.duration)
+    await ear.hears_silence(within=sentence.duration)
     await candidate.reads(" ".join(SENTENCE), by="candidate")
     said = next(line for who, line in candidate.transcript if who == "interviewer")
     assert QUESTIONS[0].text not in said, "the greeting was cut"
@@ -267,12 +306,12 @@ async def test_the_interviewer_falls_silent_when_interrupted_and_hears_the_first
 
 
 async def test_a_candidate_who_hangs_up_during_the_goodbye_leaves_no_room_behind(
-    candidate: Candidate, voice: rtc.RemoteAudioTrack, room: str, lkapi: api.LiveKitAPI
+    candidate: Candidate, ear: Ear, room: str, lkapi: api.LiveKitAPI
 ) -> None:
-    await hears(voice, sound=True)
+    await ear.hears_speech()
     await candidate.write("Please end the interview.")
     await candidate.sees("ending")
-    await hears(voice, sound=True)
+    await ear.hears_speech()
     await candidate.client.room.disconnect()
     async with asyncio.timeout(REPLY_WITHIN):
         while (await lkapi.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms:  # noqa: ASYNC110 - nobody tells
