@@ -41,11 +41,12 @@ def counts(policy: Policy, identity: str, kind: ParticipantKind, *, hidden: bool
     return kind not in MACHINES and policy.counts_for(identity, treated_as(kind), hidden=hidden)
 
 
-def forget(step: Step, sid: str) -> None:
-    """Take a connection out of the room for good."""
+def forget(step: Step, *sids: str, told: bool = True) -> None:
+    """Take connections out of the room: for good if that was told, until further notice if it was only seen."""
     session = step.session
-    people = tuple(person for person in session.participants if person.sid != sid)
-    step.session = replace(session, participants=people, gone=(*session.gone, sid)[-REMEMBERED:])
+    people = tuple(person for person in session.participants if person.sid not in sids)
+    gone = (*session.gone, *sids)[-REMEMBERED:] if told else session.gone
+    step.session = replace(session, participants=people, gone=gone)
 
 
 def miss(

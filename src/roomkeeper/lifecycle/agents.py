@@ -102,12 +102,18 @@ def _may_take_charge(step: Step, event: AgentAttached) -> bool:
 def _fence(step: Step, event: AgentAttached) -> None:
     """Keep a place for the job's facts, and the job out of the talk."""
     session = step.session
-    number = len(session.epochs) + 1
-    epoch = Epoch(number=number, standing=Standing.FENCED, job=event.job, identity=event.identity)
-    step.session = replace(session, epochs=(*session.epochs, epoch))
+    _keep_place(step, event.job, event.identity)
     step.act(FenceJob(job=event.job, why=_why_fenced(step)))
     if session.is_present(event.identity) and event.identity != session.agent.identity:
         step.act(RemoveParticipant(identity=event.identity, why="it is not in charge"))
+
+
+def _keep_place(step: Step, job: str, identity: str | None = None) -> Epoch:
+    """Give a job that is not in charge an epoch all the same: its facts are kept by it."""
+    epochs = step.session.epochs
+    epoch = Epoch(number=len(epochs) + 1, standing=Standing.FENCED, job=job, identity=identity)
+    step.session = replace(step.session, epochs=(*epochs, epoch))
+    return epoch
 
 
 def _why_fenced(step: Step) -> str:
@@ -216,9 +222,7 @@ def _promote(step: Step) -> None:
 def count_loss(step: Step, why: str) -> None:
     """Spend a recovery attempt; those outside the window are forgotten."""
     session = step.session
-    window = bounds.millis(session.policy.recover_window)
-    recent = tuple(at for at in session.losses if step.at - at < window)
-    step.session = replace(session, losses=(*recent, step.at))
+    step.session = replace(session, losses=(*presence.recent_losses(session, step.at), step.at))
     step.act(EmitEvent(topic="session.agent_lost", data={"why": why, "epoch": session.current}))
 
 
@@ -344,11 +348,8 @@ def away(step: Step, event: UserAway | UserBack, check: int) -> None:
 
 
 def noted(step: Step, event: Noted) -> None:
-    """A line of a job's spool: kept for ever, once."""
-    epoch = step.session.epoch_of(event.job)
-    if epoch is None:
-        step.ignore(f"{event.job} never attached: its facts have no place yet")
-        return
+    """A line of a job's spool: kept for ever, once, whoever wrote it."""
+    epoch = step.session.epoch_of(event.job) or _keep_place(step, event.job)
     if event.seq <= epoch.seq:
         step.ignore(f"line {event.seq} of {event.job} is already known")
         return

@@ -70,12 +70,14 @@ def _compare_people(step: Step, listed: tuple[Seen, ...]) -> None:
             _mark(step, there, None)
         elif there.missed_at is None:
             _mark(step, there, step.at)
-            step.set_timer_once(TimerKind.LOOK, step.at + bounds.LISTINGS_APART)
-        elif step.at - there.missed_at >= bounds.LISTINGS_APART:
+    missing = {there: there.missed_at for there in step.session.participants if there.missed_at is not None}
+    for missed_at in missing.values():
+        if step.at < missed_at + bounds.LISTINGS_APART:
+            step.set_timer_once(TimerKind.LOOK, missed_at + bounds.LISTINGS_APART)
+    for there, missed_at in missing.items():
+        if step.at >= missed_at + bounds.LISTINGS_APART:
             gone = ParticipantLeft(at=step.at, sid=there.sid, identity=there.identity, kind=there.kind, raw=NOT_SEEN)
             people.left(step, gone)
-        else:
-            step.set_timer_once(TimerKind.LOOK, there.missed_at + bounds.LISTINGS_APART)
 
 
 def _mark(step: Step, there: Participant, missed_at: int | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from roomkeeper.lifecycle import agents, ends, presence, rooms
 from roomkeeper.lifecycle.absence import counts, forget, miss
 from roomkeeper.lifecycle.events import ParticipantLeft
-from roomkeeper.lifecycle.evidence import call_reason, departure
+from roomkeeper.lifecycle.evidence import NOT_SEEN, call_reason, departure
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Participant, State
 from roomkeeper.lifecycle.vocabulary import ParticipantKind, TimerKind
@@ -88,7 +88,7 @@ def left(step: Step, event: ParticipantLeft) -> None:
     if person is None:
         _left_unseen(step, event)
         return
-    forget(step, event.sid)
+    forget(step, event.sid, told=event.raw != NOT_SEEN)
     _gone(step, person, event)
 
 
@@ -190,8 +190,7 @@ def removed(step: Step, event: ParticipantRemoved) -> None:
     if not gone:
         step.ignore(f"{event.identity} is no agent in the room")
         return
-    for person in gone:
-        forget(step, person.sid)
+    forget(step, *(person.sid for person in gone))
     if step.open:
         step.cancel(TimerKind.DISPATCH)
         presence.resolve(step)

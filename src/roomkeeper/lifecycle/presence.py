@@ -60,19 +60,22 @@ def await_agent(step: Step) -> None:
     if session.inferred is not None:
         return
     attempts = 0 if session.dispatcher is Dispatcher.NOBODY else session.policy.recover_attempts
-    if len(session.losses) > attempts:
-        window = f"{session.policy.recover_window:g} s"
-        ends.infer(
-            step,
-            Reason.AGENT_FAILED,
-            f"the agent was lost {len(session.losses)} times within recover.window = {window}, "
-            f"recover.attempts = {attempts}",
-        )
+    lost = len(recent_losses(session, step.at))
+    if lost > attempts and session.agent.job is None:
+        window = f"recover.window = {session.policy.recover_window:g} s"
+        allowed = f"recover.attempts = {attempts}"
+        ends.infer(step, Reason.AGENT_FAILED, f"the agent was lost {lost} times within {window}, {allowed}")
         return
     if session.look is None:
         step.set_timer_once(TimerKind.AGENT, step.at + bounds.millis(session.policy.agent_timeout))
     if TimerKind.DISPATCH not in session.timers:
         dispatch(step, first=session.room_is_new and session.dispatcher is Dispatcher.ROOM)
+
+
+def recent_losses(session: Session, now: int) -> tuple[int, ...]:
+    """When agents were lost, as far back as the policy looks."""
+    window = bounds.millis(session.policy.recover_window)
+    return tuple(at for at in session.losses if now - at < window)
 
 
 def dispatch(step: Step, *, first: bool = False) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import agents, ends, presence
-from roomkeeper.lifecycle.absence import REMEMBERED, miss
+from roomkeeper.lifecycle.absence import forget, miss
 from roomkeeper.lifecycle.actions import StopEgress, WriteRoomState
 from roomkeeper.lifecycle.evidence import ROOM_GONE
 from roomkeeper.lifecycle.state import State
@@ -58,9 +58,8 @@ def adopt(step: Step, sid: str) -> None:
 def lose(step: Step, raw: str, cause: Reason | None = None) -> None:
     """Everybody has left with the room."""
     session = step.session
-    left = session.participants
-    gone = (*session.gone, *(person.sid for person in left))[-REMEMBERED:]
-    step.session = replace(session, room_sid=None, room_missed_at=None, participants=(), gone=gone, keeps_room=False)
+    step.session = replace(session, room_sid=None, room_missed_at=None, keeps_room=False)
+    forget(step, *(person.sid for person in session.participants), told=raw == ROOM_GONE)
     if session.state is State.ENDED:
         step.cancel(TimerKind.LINGER)
         return

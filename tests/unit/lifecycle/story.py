@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from roomkeeper.lifecycle.events import Event
     from roomkeeper.lifecycle.reasons import Reason
     from roomkeeper.lifecycle.state import Session, State
+    from roomkeeper.lifecycle.vocabulary import TimerKind
 
 _A = TypeVar("_A")
 
@@ -119,6 +120,18 @@ class Story:
     def state(self) -> State:
         """The session's state; a call, so that the type checker does not take it for constant."""
         return self.session.state
+
+    def looks_for(self) -> TimerKind | None:
+        """The alarm whose decision hangs on the room."""
+        return None if self.session.look is None else self.session.look.why
+
+    def link_lost_at(self) -> int | None:
+        """When the link of the agent in charge broke."""
+        return self.session.agent.link_lost_at
+
+    def successor(self) -> int | None:
+        """The epoch that is to take over."""
+        return self.session.successor
 
     def reason(self) -> Reason | None:
         """Why it ends; None while no end is decided."""

@@ -106,7 +106,7 @@ class AnyOrder(RuleBasedStateMachine):
             origin=origin,
             policy=read_policy(policy),
         )
-        self.now = opened.at
+        self.now = self.moved_at = opened.at
         self.journal: list[SessionOpened | Event] = [opened]
         self.alarms: dict[TimerKind, int] = {}
         self.looks = 0
@@ -124,6 +124,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def happen(self, event: Event) -> None:
         before = self.session
+        self.moved_at = self.now
         event = replace(event, at=self.now)
         self.journal.append(event)
         self.session, actions = transition(before, event)
@@ -399,9 +400,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def recoveries_are_bounded(self) -> None:
-        attempts = self.session.policy.recover_attempts
-        if self.session.state is State.RECOVERING and self.session.inferred is None:
-            assert len(self.session.losses) <= attempts
+        session = self.session
+        if session.state is State.RECOVERING and session.inferred is None and session.agent.job is None:
+            since = [at for at in session.losses if self.moved_at - at < 600_000]
+            assert len(since) <= session.policy.recover_attempts
 
     @invariant()
     def reports_are_numbered_without_a_gap(self) -> None:

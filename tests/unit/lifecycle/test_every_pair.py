@@ -3,9 +3,9 @@
 A cell is the next state (W waiting, L live, H holding, R recovering, E ending, X ended) and what is asked for, alarms,
 metadata and stream left out. `-` means: ignored with a reason.
 
-The states: `waiting` has a user and no agent; `live` a user and the attached agent AJ_1; in `holding` the user's
-network is lost and the agent is there; in `recovering` AJ_1 was killed, is out of the room, and epoch 2 is dispatched; in
-`ending` an operator has ended it and AJ_1 says goodbye; in `ended` that is over, AJ_1 is done, the report sent, the room
+The states: `waiting` has a user and no agent; `live` a user and the attached agent AJ_1; in `holding` the network of
+the user is lost and the agent is there; in `recovering` AJ_1 was killed and is out of the room, epoch 2 is dispatched;
+in `ending` an operator has ended it, AJ_1 says goodbye; in `ended` that is over, AJ_1 done, the report sent, the room
 lingers.
 """
 
@@ -137,7 +137,7 @@ LinkLost                        | -               | L                           
 GoodbyeOver                     | -               | -                               | -                               | -                 | X                           | -
 UserAway                        | -               | L                               | -                               | -                 | -                           | -
 UserBack                        | -               | L                               | -                               | -                 | -                           | -
-Noted                           | -               | L                               | H                               | R                 | E                           | X
+Noted                           | W               | L                               | H                               | R                 | E                           | X
 DispatchAnswered                | W               | L                               | H                               | R                 | E                           | X
 DispatchFailed                  | W               | L                               | H                               | R                 | E                           | X
 EndAsked by agent               | -               | E                               | X EndAgent                      | X SendReport      | -                           | -

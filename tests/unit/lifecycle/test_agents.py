@@ -1,0 +1,553 @@
+"""Who is in charge: attaching, fencing, replacing, handing over."""
+
+from __future__ import annotations
+
+import pytest
+
+from roomkeeper.lifecycle.actions import (
+    AcceptJob,
+    CreateDispatch,
+    EmitEvent,
+    EndAgent,
+    FenceJob,
+    MuteAgent,
+    RemoveParticipant,
+    SendReport,
+)
+from roomkeeper.lifecycle.events import (
+    AgentAttached,
+    AgentDone,
+    AgentLost,
+    AgentYielded,
+    EndAsked,
+    GoodbyeOver,
+    LeaseExpired,
+    LinkLost,
+    Noted,
+    ParticipantJoined,
+    ParticipantLeft,
+    ParticipantRemoved,
+    RoomSeen,
+    Seen,
+    UserAway,
+    UserBack,
+)
+from roomkeeper.lifecycle.reasons import By, Reason
+from roomkeeper.lifecycle.state import Standing, State
+from roomkeeper.lifecycle.vocabulary import Dispatcher, ParticipantKind, TimerKind
+from tests.unit.lifecycle.story import SECOND, Story
+
+
+@pytest.fixture
+def talk() -> Story:
+    story = Story()
+    story.live()
+    return story
+
+
+@pytest.fixture
+def handing_over(talk: Story) -> Story:
+    """The old agent has yielded, the successor is in the room, muted."""
+    talk(AgentYielded(at=0, job="AJ_1"))
+    talk.agent("AJ_2", epoch=2)
+    return talk
+
+
+# Coming.
+
+
+def test_nobody_is_live_before_the_agent_is_in_the_room() -> None:
+    story = Story()
+    story.room()
+    story.user()
+
+    story(AgentAttached(at=0, job="AJ_1", identity="agent-AJ_1"))
+
+    assert story.asked(AcceptJob) == [AcceptJob(job="AJ_1", epoch=1, resumed=False, muted=False)]
+    assert story.state() is State.WAITING
+
+
+def test_an_agent_that_joins_before_it_attaches_is_the_same_one() -> None:
+    story = Story()
+    story.live(attached=False)
+
+    story(AgentAttached(at=0, job="AJ_1", identity="agent-AJ_1"))
+
+    assert story.asked(AcceptJob) == [AcceptJob(job="AJ_1", epoch=1, resumed=False, muted=False)]
+    assert (story.session.agent.standing, story.session.agent.job) == (Standing.IN_CHARGE, "AJ_1")
+
+
+def test_a_job_that_attaches_goes_before_an_agent_that_was_only_seen() -> None:
+    story = Story()
+    story.live(attached=False)
+
+    story(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2"))
+
+    assert story.session.agent.identity == "agent-AJ_2"
+
+
+def test_an_agent_of_another_name_comes_and_goes() -> None:
+    story = Story()
+    story.room()
+    story.user()
+
+    story(ParticipantJoined(at=0, sid="PA_9", identity="notes", kind=ParticipantKind.AGENT, agent_name="note-taker"))
+
+    assert story.state() is State.WAITING
+
+
+def test_an_avatar_is_not_the_agent() -> None:
+    story = Story()
+    story.room()
+    story.user()
+
+    story(ParticipantJoined(at=0, sid="PA_9", identity="avatar", kind=ParticipantKind.AGENT, on_behalf="agent-AJ_1"))
+
+    assert story.state() is State.WAITING
+
+
+def test_a_second_dispatch_is_fenced_and_taken_out_of_the_room(talk: Story) -> None:
+    talk(ParticipantJoined(at=0, sid="PA_2", identity="agent-AJ_2", kind=ParticipantKind.AGENT))
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2"))
+
+    assert [action.job for action in talk.asked(FenceJob)] == ["AJ_2"]
+    assert [action.identity for action in talk.asked(RemoveParticipant)] == ["agent-AJ_2"]
+    assert talk.state() is State.LIVE
+
+
+def test_a_fenced_job_is_removed_again_when_it_rejoins(talk: Story) -> None:
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2"))
+
+    talk(ParticipantJoined(at=0, sid="PA_2", identity="agent-AJ_2", kind=ParticipantKind.AGENT))
+
+    assert [action.identity for action in talk.asked(RemoveParticipant)] == ["agent-AJ_2"]
+
+
+def test_the_job_of_an_older_epoch_is_fenced_even_if_nobody_is_in_charge(talk: Story) -> None:
+    talk(AgentLost(at=0, job="AJ_1", exit=-9))
+
+    talk(AgentAttached(at=0, job="AJ_late", identity="agent-late", epoch=1))
+
+    assert [action.why for action in talk.asked(FenceJob)] == ["epoch 2 is in charge or expected"]
+
+
+def test_only_the_first_job_of_an_epoch_gets_it(talk: Story) -> None:
+    talk(AgentLost(at=0, job="AJ_1", exit=-9))
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+
+    talk(AgentAttached(at=0, job="AJ_3", identity="agent-AJ_3", epoch=2))
+
+    assert [action.job for action in talk.asked(FenceJob)] == ["AJ_3"]
+    assert talk.session.agent.job == "AJ_2"
+
+
+def test_a_job_that_reports_again_after_its_link_was_down_is_still_in_charge(talk: Story) -> None:
+    talk(LinkLost(at=0, job="AJ_1"))
+    assert talk.link_lost_at() == talk.now
+
+    talk(AgentAttached(at=0, job="AJ_1", identity="agent-AJ_1"), after=3)
+
+    assert talk.link_lost_at() is None
+    assert talk.asked(AcceptJob) == [AcceptJob(job="AJ_1", epoch=1, resumed=False, muted=False)]
+
+
+# Going.
+
+
+def test_a_lost_link_alone_replaces_nobody(talk: Story) -> None:
+    talk(LinkLost(at=0, job="AJ_1"))
+    talk.wait(4)
+
+    assert talk.state() is State.LIVE
+    assert talk.ever_asked(CreateDispatch) == []
+
+
+def test_an_expired_lease_fences_removes_and_then_replaces(talk: Story) -> None:
+    talk(LeaseExpired(at=0, job="AJ_1"))
+    assert [action.job for action in talk.asked(FenceJob)] == ["AJ_1"]
+    assert [action.identity for action in talk.asked(RemoveParticipant)] == ["agent-AJ_1"]
+    assert talk.asked(CreateDispatch) == []
+
+    talk(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+    assert talk.asked(CreateDispatch) == [CreateDispatch(epoch=2)]
+
+
+def test_a_paused_agent_that_wakes_up_is_fenced_and_decides_nothing(talk: Story) -> None:
+    talk(LeaseExpired(at=0, job="AJ_1"))
+    talk(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+    talk.agent("AJ_2", epoch=2)
+
+    talk(AgentAttached(at=0, job="AJ_1", identity="agent-AJ_1"), after=30)
+    assert [action.job for action in talk.asked(FenceJob)] == ["AJ_1"]
+    talk(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+    assert talk.ignored == "AJ_1 is not in charge: its end is a fact, no decision"
+    talk(LeaseExpired(at=0, job="AJ_1"))
+    assert talk.ignored == "AJ_1 is not in charge"
+    assert talk.state() is State.LIVE
+
+
+def test_an_end_journaled_before_the_loss_counts_while_nobody_else_is_in_charge(talk: Story) -> None:
+    talk(LeaseExpired(at=0, job="AJ_1"))
+
+    talk(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+
+    assert talk.reason() is Reason.COMPLETED
+
+
+def test_an_agent_that_reconnects_fully_is_waited_for(talk: Story) -> None:
+    talk.agent_leaves(raw="STATE_MISMATCH")
+    assert talk.state() is State.LIVE
+    assert talk.session.timers[TimerKind.AGENT_BACK] == talk.now + 5 * SECOND
+
+    talk(ParticipantJoined(at=0, sid="PA_new", identity="agent-AJ_1", kind=ParticipantKind.AGENT), after=1)
+
+    assert TimerKind.AGENT_BACK not in talk.session.timers
+    assert talk.session.losses == ()
+
+
+def test_an_agent_that_left_and_said_nothing_is_replaced(talk: Story) -> None:
+    talk.agent_leaves()
+    talk.wait(5)
+
+    assert talk.state() is State.RECOVERING
+    assert talk.ever_asked(CreateDispatch) == [CreateDispatch(epoch=2)]
+    assert len(talk.session.losses) == 1
+
+
+def test_an_attached_agent_that_leaves_and_is_done_has_left(talk: Story) -> None:
+    talk.agent_leaves()
+    talk(AgentDone(at=0, job="AJ_1"))
+
+    assert talk.reason() is Reason.AGENT_LEFT
+
+
+def test_a_stock_agent_that_vanishes_is_replaced() -> None:
+    story = Story()
+    story.live(attached=False)
+
+    story.agent_leaves(raw="CONNECTION_TIMEOUT")
+
+    assert story.state() is State.RECOVERING
+    assert story.asked(CreateDispatch) == [CreateDispatch(epoch=2)]
+    story.agent("AJ_2", attached=False)
+    assert story.state() is State.LIVE
+
+
+def test_a_lost_agent_that_the_application_dispatches_is_not_replaced() -> None:
+    story = Story(dispatcher=Dispatcher.NOBODY)
+    story.live(attached=False)
+
+    story.agent_leaves(raw="CONNECTION_TIMEOUT")
+
+    assert story.reason() is Reason.AGENT_FAILED
+
+
+def test_a_stock_agent_that_leaves_an_empty_room_is_replaced_when_somebody_comes() -> None:
+    story = Story()
+    story.room()
+    story.agent(attached=False)
+    story.agent_leaves()
+    assert story.state() is State.WAITING
+
+    story.user()
+
+    assert story.state() is State.RECOVERING
+    assert story.asked(CreateDispatch) == [CreateDispatch(epoch=2)]
+    assert story.session.losses == ()
+
+
+def test_a_dispatch_without_an_agent_is_repeated_until_the_agent_timeout() -> None:
+    story = Story(dispatcher=Dispatcher.ROOMKEEPER)
+    story.room()
+    story.user()
+    assert story.asked(CreateDispatch) == [CreateDispatch(epoch=1)]
+
+    story.wait(24.9)
+    assert story.ever_asked(CreateDispatch) == [CreateDispatch(epoch=1)] * 5
+    story.wait(0.1)
+
+    assert story.reason() is Reason.AGENT_UNAVAILABLE
+
+
+def test_the_application_dispatches_its_own_agent_and_roomkeeper_only_waits() -> None:
+    story = Story(dispatcher=Dispatcher.NOBODY)
+    story.room()
+    story.user()
+
+    story.wait(25)
+
+    assert story.ever_asked(CreateDispatch) == []
+    assert story.reason() is Reason.AGENT_UNAVAILABLE
+
+
+def test_a_replacement_that_never_comes_costs_an_attempt_each_time() -> None:
+    story = Story({"recover.attempts": 2})
+    story.live(attached=False)
+    story.agent_leaves(raw="CONNECTION_TIMEOUT")
+
+    story.wait(25)
+    assert story.state() is State.RECOVERING
+    assert len(story.session.losses) == 2
+    story.wait(25)
+
+    assert story.reason() is Reason.AGENT_FAILED
+
+
+def test_a_replacement_that_attaches_and_never_joins_is_given_up(talk: Story) -> None:
+    talk(AgentLost(at=0, job="AJ_1", exit=-9))
+    talk(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+
+    talk.wait(25)
+
+    assert [action.job for action in talk.ever_asked(FenceJob)] == ["AJ_2"]
+    assert talk.session.epochs[1].standing is Standing.FENCED
+    assert talk.session.current == 3
+
+
+def test_losses_outside_the_window_are_forgotten() -> None:
+    story = Story({"recover.attempts": 1, "recover.window": 60})
+    story.live(attached=False)
+    for number in (1, 2, 3):
+        story.agent_leaves(f"AJ_{number}", "CONNECTION_TIMEOUT")
+        story.agent(f"AJ_{number + 1}", attached=False)
+        story.wait(61)
+
+    assert story.state() is State.LIVE
+
+
+def test_an_agent_missing_from_two_listings_is_lost(talk: Story) -> None:
+    user_only = (Seen(sid="PA_candidate", identity="candidate"),)
+
+    talk(RoomSeen(at=0, sid="RM_1", people=user_only))
+    assert talk.state() is State.LIVE
+    talk(RoomSeen(at=0, sid="RM_1", people=user_only), after=4)
+    assert talk.state() is State.LIVE
+    talk.answers = False
+    talk(RoomSeen(at=0, sid="RM_1", people=user_only), after=1)
+
+    assert talk.state() is State.RECOVERING
+
+
+def test_a_ghost_that_is_still_there_is_removed_again_before_the_dispatch(talk: Story) -> None:
+    talk(AgentLost(at=0, job="AJ_1", exit=-9))
+
+    talk.wait(5)
+
+    assert [action.identity for action in talk.ever_asked(RemoveParticipant)] == ["agent-AJ_1", "agent-AJ_1"]
+    assert talk.ever_asked(CreateDispatch) == []
+
+
+def test_an_agent_with_a_fixed_identity_is_not_taken_for_its_own_ghost(talk: Story) -> None:
+    talk(AgentLost(at=0, job="AJ_1", exit=-9))
+    talk(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_1", epoch=2))
+    talk(ParticipantJoined(at=0, sid="PA_2", identity="agent-AJ_1", kind=ParticipantKind.AGENT))
+
+    talk(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+
+    assert talk.ignored == "agent-AJ_1 is in charge now"
+    assert talk.state() is State.LIVE
+
+
+def test_check_ins_survive_a_replacement_and_a_word_clears_them(talk: Story) -> None:
+    talk(UserAway(at=0, job="AJ_1", check=2))
+    talk(AgentLost(at=0, job="AJ_1", exit=-9))
+    talk(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+    talk.agent("AJ_2", epoch=2)
+    assert talk.session.check_ins == 2
+
+    talk(UserBack(at=0, job="AJ_1"))
+    assert talk.ignored == "AJ_1 is not in charge"
+    talk(UserBack(at=0, job="AJ_2"))
+    assert talk.session.check_ins == 0
+
+
+def test_facts_of_a_job_that_never_attached_are_kept_too(talk: Story) -> None:
+    assert [type(action) for action in talk(Noted(at=0, job="AJ_old", seq=1, what="item"))] == [EmitEvent]
+    talk(Noted(at=0, job="AJ_old", seq=1, what="item"))
+
+    assert talk.ignored == "line 1 of AJ_old is already known"
+    assert [(epoch.number, epoch.standing) for epoch in talk.session.epochs] == [
+        (1, Standing.IN_CHARGE),
+        (2, Standing.FENCED),
+    ]
+
+
+# Handing over.
+
+
+def test_a_hand_over_costs_no_attempt_and_the_session_stays_live(handing_over: Story) -> None:
+    assert CreateDispatch(epoch=2) in handing_over.ever
+    assert AcceptJob(job="AJ_2", epoch=2, resumed=True, muted=True) in handing_over.ever
+    assert handing_over.asked(MuteAgent) == [MuteAgent(job="AJ_1", muted=True)]
+
+    handing_over.agent_leaves()
+    handing_over(AgentDone(at=0, job="AJ_1"))
+
+    assert handing_over.asked(MuteAgent) == [MuteAgent(job="AJ_2", muted=False)]
+    assert handing_over.state() is State.LIVE
+    assert handing_over.session.current == 2
+    assert handing_over.session.losses == ()
+    assert {State.RECOVERING, State.HOLDING}.isdisjoint(
+        action.topic.removeprefix("session.") for action in handing_over.ever if hasattr(action, "topic")
+    )
+
+
+def test_an_agent_that_finds_no_pause_is_cut_off(handing_over: Story) -> None:
+    handing_over.wait(10)
+
+    assert [action.job for action in handing_over.ever_asked(FenceJob)] == ["AJ_1"]
+    assert [action.identity for action in handing_over.ever_asked(RemoveParticipant)] == ["agent-AJ_1"]
+    assert handing_over.state() is State.LIVE
+    assert handing_over.session.agent.job == "AJ_2"
+
+
+def test_a_successor_that_was_in_the_room_before_it_attached_starts_the_hand_over(talk: Story) -> None:
+    talk(AgentYielded(at=0, job="AJ_1"))
+    talk(ParticipantJoined(at=0, sid="PA_2", identity="agent-AJ_2", kind=ParticipantKind.AGENT))
+
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+
+    assert talk.asked(MuteAgent) == [MuteAgent(job="AJ_1", muted=True)]
+
+
+def test_a_successor_that_reports_again_is_still_muted(handing_over: Story) -> None:
+    handing_over(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+
+    assert handing_over.asked(AcceptJob) == [AcceptJob(job="AJ_2", epoch=2, resumed=True, muted=True)]
+
+
+@pytest.mark.parametrize("how", ["lost", "lease", "left"])
+def test_a_successor_that_fails_gives_the_voice_back(handing_over: Story, how: str) -> None:
+    if how == "lost":
+        handing_over(AgentLost(at=0, job="AJ_2", exit=1))
+    elif how == "lease":
+        handing_over(LeaseExpired(at=0, job="AJ_2"))
+    else:
+        handing_over(
+            ParticipantLeft(
+                at=0, sid="PA_agent-AJ_2", identity="agent-AJ_2", kind=ParticipantKind.AGENT, raw="CONNECTION_TIMEOUT"
+            )
+        )
+
+    assert handing_over.asked(MuteAgent) == [MuteAgent(job="AJ_1", muted=False)]
+    assert handing_over.session.successor is None
+    assert handing_over.session.agent.job == "AJ_1"
+    assert handing_over.state() is State.LIVE
+
+
+def test_a_successor_that_dies_before_it_is_in_the_room_changes_nothing(talk: Story) -> None:
+    talk(AgentYielded(at=0, job="AJ_1"))
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+
+    talk(AgentLost(at=0, job="AJ_2", exit=1))
+
+    assert talk.asked(MuteAgent) == []
+    assert talk.session.successor is None
+
+
+def test_a_second_wish_to_yield_is_one_wish(handing_over: Story) -> None:
+    handing_over(AgentYielded(at=0, job="AJ_1"))
+
+    assert handing_over.ignored == "a successor is on its way"
+
+
+def test_an_old_agent_that_dies_before_its_successor_came_is_replaced_by_it_at_no_cost_of_a_second_dispatch(
+    talk: Story,
+) -> None:
+    talk(AgentYielded(at=0, job="AJ_1"))
+
+    talk(AgentDone(at=0, job="AJ_1"))
+    assert talk.state() is State.RECOVERING
+    assert talk.session.current == 2
+    talk(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+    talk.agent("AJ_2", epoch=2)
+
+    assert talk.state() is State.LIVE
+    assert talk.session.losses == ()
+
+
+def test_a_successor_that_is_attached_and_not_yet_in_the_room_takes_over_when_it_comes(talk: Story) -> None:
+    talk(AgentYielded(at=0, job="AJ_1"))
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+    talk(AgentDone(at=0, job="AJ_1"))
+    assert talk.state() is State.RECOVERING
+
+    talk(ParticipantJoined(at=0, sid="PA_2", identity="agent-AJ_2", kind=ParticipantKind.AGENT))
+
+    assert talk.state() is State.LIVE
+
+
+def test_an_agent_of_an_empty_room_is_simply_let_go(talk: Story) -> None:
+    talk.leaves()
+
+    talk(AgentYielded(at=0, job="AJ_1"))
+
+    assert talk.asked(CreateDispatch) == []
+    assert [action.job for action in talk.asked(FenceJob)] == ["AJ_1"]
+
+
+def test_an_agent_that_the_application_dispatches_has_to_drain() -> None:
+    story = Story(dispatcher=Dispatcher.NOBODY)
+    story.live()
+
+    story(AgentYielded(at=0, job="AJ_1"))
+
+    assert story.ignored == "the application dispatches its agents: the worker has to drain"
+
+
+def test_an_end_during_a_hand_over_sends_the_successor_away(handing_over: Story) -> None:
+    handing_over(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+
+    assert [action.job for action in handing_over.asked(FenceJob)] == ["AJ_2"]
+    assert handing_over.asked(EndAgent) == []
+    assert handing_over.state() is State.ENDING
+
+
+def test_an_end_before_the_successor_came_leaves_nobody_to_send_away(talk: Story) -> None:
+    talk(AgentYielded(at=0, job="AJ_1"))
+
+    talk(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+
+    assert talk.asked(FenceJob) == []
+    talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+    assert [action.why for action in talk.asked(FenceJob)] == ["the end of the session is decided"]
+
+
+# At the end.
+
+
+def test_the_goodbye_of_another_job_does_not_end_it(talk: Story) -> None:
+    talk(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+
+    talk(GoodbyeOver(at=0, job="AJ_2"))
+
+    assert talk.ignored == "AJ_2 is not in charge"
+    assert talk.state() is State.ENDING
+
+
+def test_an_agent_that_reconnects_during_its_goodbye_may_go_on(talk: Story) -> None:
+    talk(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+
+    talk.agent_leaves(raw="DUPLICATE_IDENTITY")
+
+    assert talk.state() is State.ENDING
+
+
+def test_the_loss_of_another_job_does_not_cut_the_goodbye(talk: Story) -> None:
+    talk(Noted(at=0, job="AJ_old", seq=1, what="item"))
+    talk(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+
+    talk(AgentLost(at=0, job="AJ_old", exit=None))
+
+    assert talk.state() is State.ENDING
+
+
+def test_a_job_that_tells_its_end_twice_is_heard_once(talk: Story) -> None:
+    talk(EndAsked(at=0, job="AJ_1", reason=Reason.COMPLETED, by=By.AGENT))
+    talk(AgentDone(at=0, job="AJ_1"))
+    assert talk.asked(SendReport) == [SendReport(revision=1)]
+
+    talk(AgentDone(at=0, job="AJ_1"))
+    assert talk.ignored == "AJ_1 is already over"
