@@ -29,7 +29,8 @@ from roomkeeper.sfu.api import services
 from roomkeeper.sfu.dispatch import Dispatches
 from roomkeeper.sfu.host import RoomHost
 from roomkeeper.sfu.limits import Limits
-from roomkeeper.sfu.media.connection import MediaStack, new_certificate
+from roomkeeper.sfu.media.certificate import new_certificate
+from roomkeeper.sfu.media.connection import MediaStack
 from roomkeeper.sfu.media.ice import MediaPort
 from roomkeeper.sfu.metrics import Metrics
 from roomkeeper.sfu.rooms import Rooms

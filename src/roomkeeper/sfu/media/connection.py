@@ -16,13 +16,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from aiortc import RTCCertificate
-
 from roomkeeper.sfu.media.forward import DownTrack, Tracks, UpTrack
+from roomkeeper.sfu.media.peer import NOBODY
 from roomkeeper.sfu.media.sdp import Description, Line, Ours, Section, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from aiortc import RTCCertificate
 
     from roomkeeper.sfu.media.ice import MediaPort
     from roomkeeper.sfu.media.peer import Peer
@@ -314,6 +315,7 @@ class Connection(ABC):
             self._stop(down)
         for peer in self.peers:
             await peer.close()
+        self._observer = NOBODY
 
 
 def _mid_of(data: bytes, ids: set[int]) -> str | None:
@@ -333,8 +335,3 @@ def _mid_of(data: bytes, ids: set[int]) -> str | None:
             return data[position + 1 : position + 1 + length].decode("ascii", "replace")
         position += 1 + length
     return None
-
-
-def new_certificate() -> RTCCertificate:
-    """Makes the certificate that every peer connection of the process shows."""
-    return RTCCertificate.generateCertificate()

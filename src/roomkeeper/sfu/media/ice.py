@@ -177,6 +177,7 @@ class IceTransport:
             self._port.detach(route)
         self._routes.clear()
         self.route = None
+        self._receive = _refuse
         while self._queue.full():
             self._queue.get_nowait()
         self._queue.put_nowait(None)
@@ -193,6 +194,12 @@ class IceTransport:
         if self._closed:
             raise ConnectionError
         self.send(data)
+
+
+def _refuse(data: bytes) -> bool:
+    """Takes the place of a closed transport's receiver, so that the two no longer hold each other."""
+    del data
+    return True
 
 
 class MediaPort(asyncio.DatagramProtocol):

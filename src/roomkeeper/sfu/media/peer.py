@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
@@ -20,6 +19,8 @@ from pylibsrtp import Error as SrtpError
 from roomkeeper.sfu.media.ice import IceTransport, MediaPort
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiortc import RTCCertificate
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,17 @@ class PeerObserver(Protocol):
 
     def rtcp_received(self, peer: Peer, data: bytes) -> None:
         """A decrypted compound RTCP packet."""
+
+
+class _Nobody:
+    """Hears everything and does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+NOBODY: Any = _Nobody()
+"""Observes what is closed, in the place of an owner who would otherwise stay in memory for as long."""
 
 
 class Peer:
@@ -170,9 +182,13 @@ class Peer:
 
     def send_rtp(self, packet: bytes) -> None:
         """Encrypts and sends one RTP packet; a number that SRTP's window has left behind is dropped."""
-        if self.connected:
-            with suppress(SrtpError):
-                self.ice.send(self._dtls._tx_srtp.protect(packet))
+        if not self.connected:
+            return
+        try:
+            encrypted = self._dtls._tx_srtp.protect(packet)
+        except SrtpError:
+            return
+        self.ice.send(encrypted)
 
     def send_rtcp(self, packet: bytes) -> None:
         """Encrypts and sends one compound RTCP packet."""
@@ -208,3 +224,11 @@ class Peer:
         await self._sctp.stop()
         await self._dtls.stop()
         self.ice.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Cuts the circles of references, so that memory is free at once and not at a rare, long garbage collection."""
+        for emitter in (self._dtls, self._sctp, *self._channels.values()):
+            emitter.remove_all_listeners()
+        self._channels.clear()
+        self._observer = NOBODY
