@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
@@ -178,6 +179,7 @@ class Talk:
         self._subscribed = asyncio.Event()
         self._sources: list[rtc.AudioSource] = []
         self._speaking: list[asyncio.Task[None]] = []
+        self._over = asyncio.Event()
 
     @classmethod
     async def begin(cls, target: Target, room: str, path: Path) -> Talk:
@@ -192,7 +194,7 @@ class Talk:
             talk._sources.append(source)
             track = rtc.LocalAudioTrack.create_audio_track("voice", source)
             await participant.local_participant.publish_track(track, PLAIN)
-            talk._speaking.append(asyncio.create_task(_babble(source)))
+            talk._speaking.append(asyncio.create_task(talk._babble(source)))
         async with asyncio.timeout(PATIENCE):
             await talk._subscribed.wait()
         return talk
@@ -214,21 +216,21 @@ class Talk:
 
     async def end(self) -> None:
         """Lets both leave."""
-        for task in self._speaking:
-            task.cancel()
-        await asyncio.gather(*self._speaking, return_exceptions=True)
+        # Not cancelled: the SDK complains about frames that nobody waits for any more.
+        self._over.set()
+        await asyncio.gather(*self._speaking)
         for room in self._rooms:
             await room.disconnect()
         for source in self._sources:
             await source.aclose()
 
-
-async def _babble(source: rtc.AudioSource) -> None:
-    samples = RATE // 10
-    noise = np.random.default_rng(1).normal(0, 0.1, RATE)
-    loud = noise * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(RATE) / RATE))
-    second = (np.clip(loud, -1, 1) * 32767).astype(np.int16)
-    frames = [second[start : start + samples].tobytes() for start in range(0, RATE, samples)]
-    while True:
-        for frame in frames:
+    async def _babble(self, source: rtc.AudioSource) -> None:
+        samples = RATE // 10
+        noise = np.random.default_rng(1).normal(0, 0.1, RATE)
+        loud = noise * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * np.arange(RATE) / RATE))
+        second = (np.clip(loud, -1, 1) * 32767).astype(np.int16)
+        frames = [second[start : start + samples].tobytes() for start in range(0, RATE, samples)]
+        for frame in itertools.cycle(frames):
+            if self._over.is_set():
+                return
             await source.capture_frame(rtc.AudioFrame(frame, RATE, 1, samples))
