@@ -8,16 +8,19 @@ configure and kill the server.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from livekit import api
 
 from tests.conformance.support.clients import Joiner, SignalPath
 from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.conformance.support.stage import Outcomes, play
 from tests.conformance.support.twirp import Twirp
 
 if TYPE_CHECKING:
@@ -94,6 +97,20 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[Options], ServerProcess]]
     yield start
     for process in processes:
         process.kill()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def outcomes(
+    request: pytest.FixtureRequest,
+    server: Server,
+    reference: str | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Outcomes:
+    """How the chosen scenarios went: all of them run at once, since each waits most of its time."""
+    callspecs = (getattr(item, "callspec", None) for item in request.session.items)
+    chosen = [spec.params["scenario"] for spec in callspecs if spec and callable(spec.params.get("scenario"))]
+    plays = (play(scenario, server, tmp_path_factory.mktemp("scenario"), reference) for scenario in chosen)
+    return Outcomes(dict(zip(chosen, await asyncio.gather(*plays), strict=True)))
 
 
 @pytest.fixture

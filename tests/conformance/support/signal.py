@@ -62,13 +62,13 @@ class Signal:
         """Send a request; `fields` are those of `SignalRequest`."""
         await self.ws.send((request or rtc.SignalRequest(**fields)).SerializeToString())
 
-    async def receive(self) -> rtc.SignalResponse:
+    async def receive(self, *, within: float = PATIENCE) -> rtc.SignalResponse:
         """Wait for the next message, in protobuf or JSON.
 
         Raises:
             ConnectionClosed: There is none: the server closed.
         """
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(within):
             frame = await self.ws.recv()
         response = rtc.SignalResponse()
         if isinstance(frame, str):
@@ -110,12 +110,12 @@ class Signal:
             if kind not in self.kinds:
                 await self.wait_for(kind)
 
-    async def closed(self) -> int:
+    async def closed(self, *, within: float = PATIENCE) -> int:
         """Read on until the server closes, and return the code of the close frame; 1006 if there was none."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(within):
                 while True:
-                    await self.receive()
+                    await self.receive(within=within)
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else 1006
 

@@ -1,0 +1,143 @@
+"""Scenarios that take their time: they run all at once, each in rooms of its own, and each is a test of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from livekit import api
+
+from tests.conformance.support.clients import Joiner
+from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.conformance.support.signal import Signal, signal_to
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.conformance.support.server import Kind
+
+TOLERANCE = 1.5
+"""Seconds: the original counts whole seconds and looks once a second, the tests look ten times a second."""
+
+
+@dataclass
+class Stage:
+    """What a scenario has.
+
+    Attributes:
+        server: The server under test.
+        room: Name of the scenario's own room.
+        join: Lets SDK clients join that room.
+        lkapi: The room API with every right.
+        folder: For files of the scenario.
+        reference: An executable of livekit-server to start instead of `roomkeeper sfu`.
+        stack: Closes what was opened.
+    """
+
+    server: Server
+    room: str
+    join: Joiner
+    lkapi: api.LiveKitAPI
+    folder: Path
+    reference: str | None
+    stack: AsyncExitStack
+    _processes: list[ServerProcess] = field(default_factory=list)
+
+    async def create(self, **fields: Any) -> float:  # noqa: ANN401 - fields of CreateRoomRequest
+        """Create the room, and return when that was."""
+        await self.lkapi.room.create_room(api.CreateRoomRequest(name=self.room, **fields))
+        return time.monotonic()
+
+    async def signal(self, identity: str, *, kind: Kind = "standard", **grants: Any) -> Signal:  # noqa: ANN401
+        """Let a participant join who has signal only, and who leaves with `goodbye`."""
+        token = self.server.token(identity, kind=kind, **{"room": self.room, **grants})
+        signal = await self.stack.enter_async_context(signal_to(self.server, token))
+        await signal.wait_for("join")
+        return signal
+
+    async def goodbye(self, signal: Signal) -> float:
+        """Let such a participant leave on purpose, and return when that was."""
+        await signal.send(leave={"reason": "CLIENT_INITIATED"})
+        await signal.closed()
+        return time.monotonic()
+
+    async def is_live(self) -> bool:
+        """Whether the room is there."""
+        return bool((await self.lkapi.room.list_rooms(api.ListRoomsRequest(names=[self.room]))).rooms)
+
+    async def closes(self, seconds: float, *, after: float) -> None:
+        """Wait until the room is gone.
+
+        Raises:
+            AssertionError: It went too early or too late.
+        """
+        while await self.is_live():
+            late = time.monotonic() - after - seconds
+            assert late < 10, f"the room is still there {late:.1f} s after its time"
+            await asyncio.sleep(0.1)  # the room API has no event for it
+        took = time.monotonic() - after
+        assert abs(took - seconds) <= TOLERANCE, f"the room closed after {took:.1f} s, not {seconds}"
+
+    async def start_server(self, options: Options) -> ServerProcess:
+        """Start a server of the scenario's own."""
+        process = ServerProcess(options, self.folder / f"server-{len(self._processes)}.log", self.reference)
+        self._processes.append(process)
+        self.stack.callback(process.kill)
+        await asyncio.to_thread(process.start)
+        return process
+
+    def joiner(self, server: Server, path: str = "v0") -> Joiner:
+        """Let SDK clients join the scenario's room on another server."""
+        joiner = Joiner(server, self.room, "v1" if path == "v1" else "v0")
+        self.stack.push_async_callback(joiner.close)
+        return joiner
+
+
+@asynccontextmanager
+async def stage(server: Server, folder: Path, reference: str | None) -> AsyncIterator[Stage]:
+    """Set a stage for one scenario."""
+    room = f"room-{uuid4().hex[:12]}"
+    async with AsyncExitStack() as stack, api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
+        join = Joiner(server, room)
+        stack.push_async_callback(join.close)
+        yield Stage(server, room, join, lkapi, folder, reference, stack)
+
+
+def approximately(took: float, seconds: float, what: str) -> None:
+    """Assert that something took as long as the original takes.
+
+    Raises:
+        AssertionError: It did not.
+    """
+    assert abs(took - seconds) <= TOLERANCE, f"{what} after {took:.1f} s, not {seconds}"
+
+
+Scenario = Callable[[Stage], Awaitable[None]]
+
+
+class Outcomes:
+    """How the scenarios went."""
+
+    def __init__(self, outcomes: dict[Scenario, BaseException | None]) -> None:
+        self._outcomes = outcomes
+
+    def of(self, scenario: Scenario) -> None:
+        """Raise what went wrong in a scenario, if anything did."""
+        if error := self._outcomes[scenario]:
+            raise error
+
+
+async def play(scenario: Scenario, server: Server, folder: Path, reference: str | None) -> BaseException | None:
+    """Run one scenario, and return what went wrong."""
+    try:
+        async with stage(server, folder, reference) as set_up:
+            await scenario(set_up)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the scenario's own test raises it
+        return error
+    return None
