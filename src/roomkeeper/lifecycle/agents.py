@@ -146,8 +146,7 @@ def _take_charge(step: Step) -> None:
 def _appeared_successor(step: Step) -> None:
     """Both agents of a hand-over are in the room: let the old one find a pause."""
     session = step.session
-    if session.agent.job is not None:
-        step.act(MuteAgent(job=session.agent.job, muted=True))
+    step.act(MuteAgent(job=str(session.agent.job), muted=True))
     step.set_timer_once(TimerKind.HAND_OVER, step.at + bounds.HAND_OVER_BOUND)
 
 
@@ -299,9 +298,9 @@ def _drop_successor(step: Step) -> None:
     step.session = replace(step.session, successor=None)
     if successor.open:
         step.act(FenceJob(job=str(successor.job), why="it left before it took over"))
-    if TimerKind.HAND_OVER in session.timers and session.agent.job is not None:
+    if TimerKind.HAND_OVER in session.timers:
         step.cancel(TimerKind.HAND_OVER)
-        step.act(MuteAgent(job=session.agent.job, muted=False))
+        step.act(MuteAgent(job=str(session.agent.job), muted=False))
 
 
 def yielded(step: Step, event: AgentYielded) -> None:

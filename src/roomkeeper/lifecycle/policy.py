@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from roomkeeper.errors import ConfigError
 from roomkeeper.lifecycle import parse
@@ -89,6 +89,8 @@ class Policy:
                 return self.hold_sip
             case Kind.OTHER:
                 return self.hold_other
+            case _:
+                assert_never(kind)
 
     def counts_for(self, identity: str, kind: Kind, *, hidden: bool) -> bool:
         """Say whether a participant keeps the session alive."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping  # noqa: TC003 - the codec reads the annotat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import assert_never
 
 from roomkeeper.lifecycle.policy import EndsForAll, Kind, Policy, Reuse
 from roomkeeper.lifecycle.reasons import REASONS, Reason
@@ -259,6 +260,8 @@ class Session:
                 return identity == self.host
             case EndsForAll.NOBODY:
                 return False
+            case _:
+                assert_never(self.policy.ends_for_all)
 
     @property
     def reuse(self) -> Reuse:

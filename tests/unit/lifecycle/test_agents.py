@@ -305,6 +305,20 @@ def test_a_replacement_that_attaches_and_never_joins_is_given_up(talk: Story) ->
     assert talk.session.current == 3
 
 
+def test_nobody_is_dispatched_any_more_while_the_last_word_of_the_lost_agent_is_awaited() -> None:
+    story = Story({"recover.attempts": 0})
+    story.live()
+    story(LeaseExpired(at=0, job="AJ_1"))
+    story(ParticipantRemoved(at=0, identity="agent-AJ_1"))
+
+    story.user("guest")
+    story.wait(29)
+
+    assert story.ever_asked(CreateDispatch) == []
+    assert story.state() is State.RECOVERING
+    assert TimerKind.AGENT not in story.session.timers
+
+
 def test_losses_outside_the_window_are_forgotten() -> None:
     story = Story({"recover.attempts": 1, "recover.window": 60})
     story.live(attached=False)
