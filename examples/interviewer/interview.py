@@ -27,7 +27,7 @@ from livekit.agents.types import TOPIC_CHAT
 
 from .espeak import Espeak
 from .interviewer import CHECK_IN, GREET, Interviewer
-from .language_model import language_model
+from .language_model import language_model, openai_plugin
 from .script import GOODBYE
 from .state import Ending, StateAttribute, away, failed
 from .stt import MoonshineSTT, Recognizer
@@ -148,8 +148,8 @@ class Interview:
     def _on_close(self, event: CloseEvent) -> None:
         if self._checking_in is not None:
             self._checking_in.cancel()
-        if event.reason == CloseReason.ERROR:
-            self.end(failed(str(event.error)))
+        if event.reason == CloseReason.ERROR and event.error is not None:
+            self.end(failed(event.error.type))  # everybody in the room reads it: the log has the rest
 
 
 def prewarm(process: JobProcess) -> None:
@@ -165,6 +165,8 @@ def load(server: AgentServer) -> float:
     """How full the worker is: by its interviews, since a laptop busy with other things can well take one more."""
     return FULL * len(server.active_jobs) / MAX_JOBS
 
+
+openai_plugin()  # takes seconds to load: known by now, it is loaded once, before the first job
 
 server = AgentServer(
     setup_fnc=prewarm,
