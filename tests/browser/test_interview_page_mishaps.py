@@ -111,6 +111,21 @@ async def test_sound_that_the_browser_holds_back_is_turned_on_by_a_button(visit:
     await expect(sound).to_be_hidden()
 
 
+async def test_a_lost_network_is_told_and_what_is_typed_meanwhile_is_sent_when_it_is_back(visit: Visit) -> None:
+    ada = await visit()
+    await ada.join_to_type()
+    await ada.is_asked("yourself")
+    await ada.page.context.set_offline(offline=True)
+    await ada.sees_status("Your connection was lost. Reconnecting…")
+    await ada.page.get_by_label("Type an answer").fill("I repair old clocks and sell them on the market.")
+    await ada.page.keyboard.press("Enter")
+    await ada.screenshot("11-reconnecting")
+    await ada.page.context.set_offline(offline=False)
+    await expect(ada.log).to_contain_text("old clocks")
+    await ada.is_asked("proud")
+    ada.problems.clear()  # Chromium's own, about the network that was gone
+
+
 async def test_the_interview_is_open_in_one_tab_at_a_time(visit: Visit) -> None:
     ada = await visit()
     await ada.join_to_type()
@@ -174,6 +189,7 @@ async def test_a_server_out_of_reach_is_told_without_its_token_and_tried_again(v
     alert = ada.page.get_by_role("alert")
     await expect(alert).to_contain_text("No connection to the interview")
     assert await ada.barriers() == []
+    await ada.screenshot("12-out-of-reach")
     shown = await ada.page.content()
     assert told["participant_token"] not in "".join([shown, *spoken])
 

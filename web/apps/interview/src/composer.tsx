@@ -1,47 +1,70 @@
-import { type FormEvent, useId, useState } from "react";
+import { type FormEvent, useEffect, useId, useState } from "react";
 import { SendIcon } from "./icons";
 
 interface Props {
-  readonly enabled: boolean;
+  /** Whether anybody reads what is typed. */
+  readonly open: boolean;
+  /** While false, what is sent waits. */
+  readonly connected: boolean;
   readonly placeholder: string;
   /** Resolves to whether the text was sent. */
   readonly onSay: (text: string) => Promise<boolean>;
 }
 
+type Delivery = "none" | "waiting" | "failed";
+
+const NOTICE: Readonly<Record<Delivery, string>> = {
+  none: "",
+  waiting: "It is sent as soon as you are connected again.",
+  failed: "That was not sent. Try once more.",
+};
+
 /** Answers in writing. */
-export function Composer({ enabled, placeholder, onSay }: Props) {
+export function Composer({ open, connected, placeholder, onSay }: Props) {
   const [text, setText] = useState("");
-  const [failed, setFailed] = useState(false);
-  const problem = useId();
-  const send = async (event: FormEvent) => {
-    event.preventDefault();
-    const said = text.trim();
-    if (said === "" || !enabled) return;
+  const [delivery, setDelivery] = useState<Delivery>("none");
+  const notice = useId();
+  const said = text.trim();
+
+  const send = async () => {
     setText("");
-    const sent = await onSay(said);
-    setFailed(!sent);
-    if (!sent) setText(said);
+    setDelivery("none");
+    if (await onSay(said)) return;
+    setText(said);
+    setDelivery("failed");
   };
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (said === "") return;
+    if (connected) void send();
+    else setDelivery("waiting");
+  };
+  useEffect(() => {
+    if (connected && delivery === "waiting") void send();
+  });
+
   return (
-    <form className="composer" onSubmit={send}>
-      {failed && (
-        <p className="problem" role="alert" id={problem}>
-          That was not sent. Try once more.
-        </p>
-      )}
+    <form className="composer" onSubmit={submit}>
+      <p className={delivery === "failed" ? "problem" : "hint"} aria-live="polite" id={notice}>
+        {NOTICE[delivery]}
+      </p>
       <div>
         <input
           type="text"
           aria-label="Type an answer"
-          aria-describedby={failed ? problem : undefined}
+          aria-describedby={notice}
           placeholder={placeholder}
           autoComplete="off"
           enterKeyHint="send"
           maxLength={4000}
+          disabled={!open}
           value={text}
-          onChange={(event) => setText(event.target.value)}
+          onChange={(event) => {
+            setText(event.target.value);
+            setDelivery("none");
+          }}
         />
-        <button type="submit" className="send" aria-label="Send" disabled={!enabled || text.trim() === ""}>
+        <button type="submit" className="send" aria-label="Send" disabled={!open || said === ""}>
           <SendIcon />
         </button>
       </div>

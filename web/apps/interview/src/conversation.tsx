@@ -35,7 +35,8 @@ export function Conversation({ session, model }: Props) {
       <aside>
         <Transcript lines={model.lines} live />
         <Composer
-          enabled={isUsable(model)}
+          open={model.view.state !== "ending"}
+          connected={model.link.is === "connected" && model.offlineSince === null}
           placeholder={model.microphone === "on" ? "Or type an answer" : "Type your answer"}
           onSay={(text) => session.say(text)}
         />
