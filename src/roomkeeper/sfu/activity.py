@@ -9,7 +9,7 @@ from livekit.protocol import models, rtc
 from roomkeeper.sfu.effects import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from roomkeeper.sfu.participant import Participant
     from roomkeeper.sfu.room import Room
@@ -28,6 +28,11 @@ def speakers(room: Room, levels: Mapping[str, float]) -> list[Signal]:
         models.SpeakerInfo(sid=sid, level=level, active=True) for sid, level in now.items() if before.get(sid) != level
     ]
     changed += [models.SpeakerInfo(sid=sid) for sid in before if sid not in now]
+    return announce(room, changed)
+
+
+def announce(room: Room, changed: Sequence[models.SpeakerInfo]) -> list[Signal]:
+    """Tells changed speakers to those who hear them."""
     told: list[Signal] = []
     for listener in room.present() if changed else []:
         heard = [info for info in changed if _hears(room, listener, info.sid)]

@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 SPEAKER_SHARE = 0.4
 """Share of a window's packets that must be loud for a participant to count as speaking."""
 LEVEL_STEPS = 8
+SIMULATED_LEVEL, LONGEST_SIMULATION = 0.9, 60
+"""Linear level, and seconds (SimulateScenario)."""
 MAX_PACKET = 64 * 1024 - 1
 """Bytes of one data packet on a channel."""
 
@@ -94,6 +96,7 @@ class LiveRoom:
         self.sessions: dict[str, Session] = {}
         self.closed = asyncio.Event()
         self._around = around
+        self._protocols: dict[str, str] = {}  # identity -> "udp" or "tcp", if one was asked for
         self._rpcs: dict[str, tuple[asyncio.Future[None], asyncio.Future[str]]] = {}
 
     @property
@@ -115,6 +118,7 @@ class LiveRoom:
         """
         participant, effects = self.room.join(joiner, self.wall())
         session = Session(self, participant, self._around.stack, single=single)
+        session.connection.only(self._protocols.get(joiner.identity))
         self.sessions[participant.sid] = session
         self.apply(effects)
         return session
@@ -231,11 +235,19 @@ class LiveRoom:
         """See `SessionHost` (SimulateScenario)."""
 
         async def pretend() -> None:
-            self.apply(activity.speakers(self.room, {**self.room.speaking, sid: 0.875}))
-            await asyncio.sleep(min(max(seconds, 0), 60))
-            self.apply(activity.speakers(self.room, {k: v for k, v in self.room.speaking.items() if k != sid}))
+            loud = models.SpeakerInfo(sid=sid, level=SIMULATED_LEVEL, active=True)
+            self.apply(activity.announce(self.room, [loud]))
+            await asyncio.sleep(min(max(seconds, 0), LONGEST_SIMULATION))
+            self.apply(activity.announce(self.room, [models.SpeakerInfo(sid=sid)]))
 
         self._around.spawn(pretend())
+
+    def prefer(self, identity: str, protocol: str | None) -> None:
+        """See `SessionHost`: it holds for the session that this participant's full reconnect begins."""
+        if protocol is None:
+            self._protocols.pop(identity, None)
+        else:
+            self._protocols[identity] = protocol
 
     # -- RPC of the server's own --------------------------------------------------------------------------------------
 

@@ -444,6 +444,8 @@ class Room:
             participant.touch()
             for track in list(participant.tracks.values()):
                 if not participant.may_publish(track.info.source):
+                    told = rtc.TrackUnpublishedResponse(track_sid=track.info.sid)
+                    effects.append(Signal(participant.sid, rtc.SignalResponse(track_unpublished=told)))
                     effects.append(StopTrack(participant.sid, track.info.sid))
                     effects += self.track_gone(participant.sid, track.info.sid)
             effects += self._subscriptions(self.present())

@@ -12,7 +12,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ifaddr
 import uvicorn
@@ -54,6 +54,14 @@ WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not boun
 BACKLOG = 512
 FAREWELL = 0.2
 """Seconds that clients get to read their Leave before the ports close."""
+CORS: dict[str, Any] = {
+    "allow_origins": ["*"],
+    "allow_methods": ["*"],
+    "allow_headers": ["*"],
+    "expose_headers": ["*"],
+    "max_age": 86400,
+}
+"""A page of any origin may connect, as with the original: what counts is the token."""
 GC_THRESHOLDS = (50_000, 50, 100)
 """Rare collections: with the default thresholds one takes over 20 ms as soon as a few dozen rooms are live."""
 
@@ -181,7 +189,7 @@ def _app(config: SfuConfig, parts: _Parts) -> Starlette:
             Mount("/twirp", Twirp(offered, keys=config.keys, limits=limits)),
             Route("/metrics", parts.metrics.endpoint),
         ],
-        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])],
+        middleware=[Middleware(CORSMiddleware, **CORS)],
     )
 
 

@@ -49,6 +49,7 @@ LOSS_GOOD, LOSS_POOR = 0.05, 0.2
 REPLAY_WINDOW = 2.0
 REPLAY_BYTES = 1024 * 1024
 """Seconds and bytes of reliable data kept for a participant whose channels are not open yet."""
+PROTOCOLS = {rtc.CandidateProtocol.UDP: "udp", rtc.CandidateProtocol.TCP: "tcp"}
 SIMULATED_DISCONNECT = 5.0
 """Seconds in which a resume is cut again, on request (SimulateScenario)."""
 
@@ -79,6 +80,9 @@ class SessionHost(Protocol):
 
     def wall(self) -> float:
         """Returns unix seconds."""
+
+    def prefer(self, identity: str, protocol: str | None) -> None:
+        """Offers a participant candidates of one protocol only, from its next session on; None: of all."""
 
     def simulate_speaker(self, sid: str, seconds: int) -> None:
         """Pretends that a participant speaks."""
@@ -216,6 +220,9 @@ class Session:
             case "server_leave":
                 self._leave(Reason.SERVER_SHUTDOWN, tell=True)
             case "switch_candidate_protocol":
+                protocol = PROTOCOLS.get(scenario.switch_candidate_protocol)
+                self.host.prefer(self.participant.identity, protocol)
+                self.connection.only(protocol)
                 self.connection.restart()
             case "disconnect_signal_on_resume" | "disconnect_signal_on_resume_no_messages":
                 self.cut_resumes_until = self._stack.now() + SIMULATED_DISCONNECT

@@ -142,6 +142,11 @@ class Connection(ABC):
     def restart(self) -> None:
         """Begins an ICE restart from our side after the client resumed its signal connection."""
 
+    def only(self, protocol: str | None) -> None:
+        """Names candidates of this protocol alone in our descriptions from now on; None: of every one."""
+        for peer in self.peers:
+            peer.ice.only = protocol
+
     @property
     def data_peer(self) -> Peer:
         """The peer connection whose channels carry data down."""

@@ -100,6 +100,7 @@ class IceTransport:
     Attributes:
         local: The credentials our next description offers.
         heard_at: When the client was last heard, in seconds of the port's clock; None before the first packet.
+        only: The only protocol that clients are told candidates of; None: all.
     """
 
     role = "controlled"
@@ -114,12 +115,13 @@ class IceTransport:
         self.route: Route | None = None
         self.local = Credentials.fresh()
         self.heard_at: float | None = None
+        self.only: str | None = None
         port.register(self, self.local)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """Where clients reach this transport."""
-        return self._port.candidates
+        return tuple(c for c in self._port.candidates if self.only in {None, c.protocol})
 
     def restart(self) -> None:
         """Makes new credentials; the old ones hold until a check with the new ones has come."""
