@@ -98,6 +98,7 @@ class Interview:
         tasks = [task for task in (self._checking_in, self._ending) if task is not None]
         await utils.aio.cancel_and_wait(*tasks)
 
+    @utils.log_exceptions(logger=logger)
     async def _end(self, ending: Ending) -> None:
         room = self._ctx.room
         try:
@@ -127,6 +128,7 @@ class Interview:
             speech.interrupt(force=True)
         await asyncio.sleep(TAIL)
 
+    @utils.log_exceptions(logger=logger)
     async def _check_in(self) -> None:
         for _ in range(CHECK_INS):
             await self._session.generate_reply(instructions=CHECK_IN)
