@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 BACKLOG = 512
+VANISHED_AFTER = 30_000
+"""Milliseconds that sent bytes may stay unacknowledged."""
 FAREWELL = 0.2
 """Seconds that clients get to read their Leave before the ports close."""
 CORS: dict[str, Any] = {
@@ -232,7 +234,11 @@ def _http_config(config: SfuConfig, app: Starlette) -> uvicorn.Config:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), backlog=BACKLOG, family=family)
+        listener = socket.create_server((host, port), backlog=BACKLOG, family=family)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Inherited by every connection: a machine that vanished is noticed by the pings it does not acknowledge.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_AFTER)
+        return listener
     except OSError as error:
         raise ConfigError(f"TCP {host}:{port} cannot be used ({error.strerror}); choose another with --port.") from None
 
