@@ -69,7 +69,9 @@ async def test_a_loop_that_is_held_up_is_seen() -> None:
         await watching
     shown = await scrape(metrics)
     assert 0.09 < shown["roomkeeper_sfu_event_loop_longest_lag_seconds"] == metrics.longest_lag
+    assert 0.09 < shown["roomkeeper_sfu_event_loop_longest_block_seconds"] <= metrics.longest_lag
     assert shown["roomkeeper_sfu_event_loop_lag_seconds_count"] >= 1
+    assert shown["roomkeeper_sfu_event_loop_blocked_seconds_count"] >= 1
 
 
 def test_two_servers_in_a_process_do_not_share_figures() -> None:
