@@ -13,7 +13,8 @@ JOIN_LIMIT = {"v1": 60.0, "v0": 100.0}
 AUDIO_LIMIT = 80.0
 """Milliseconds, median."""
 CPU_LIMIT = 2.0
-"""Percent of a core per 1:1 session."""
+"""Percent of a core per 1:1 session, at `CPU_LIMITED` and more sessions."""
+CPU_LIMITED = 10
 LOSS_LIMIT = 1.0
 """Percent of packets."""
 BASE_LIMIT, ROOM_LIMIT = 120.0, 1.0

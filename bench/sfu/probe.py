@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from bench.sfu.target import Target
 
 PING_EVERY = 0.05
-METRIC = "roomkeeper_sfu_event_loop_lag_seconds"
-"""A histogram of the server: by how much its loop was late to wake up."""
+METRICS = "roomkeeper_sfu_event_loop_"
 
 
 @dataclass(slots=True)
@@ -58,21 +57,48 @@ async def _ping(participant: Participant, waits: Waits) -> None:
         await participant.ping()
 
 
-def loop_lag(target: Target) -> dict[float, int]:
-    """Reads the server's histogram of late wake-ups.
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The server's own account of its event loop, since it started; times in milliseconds.
+
+    Attributes:
+        longest_lag: By how much it was late at most.
+        longest_block: The same without the waits for a core, which the machine is to blame for.
+        late: How many times it was late by more than `bound`, of `looks`.
+        blocked: The same without the waits for a core.
+    """
+
+    longest_lag: float
+    longest_block: float
+    late: int
+    blocked: int
+    looks: int
+
+
+def loop(target: Target, bound: float) -> Loop | None:
+    """Asks the server for its account.
+
+    Args:
+        target: The server.
+        bound: Milliseconds, one of the histogram's bounds.
 
     Returns:
-        How many were late by up to so many seconds and by more than the next smaller number of seconds; nothing if the
-        server has no such metric.
+        None if the server has no such metrics.
     """
     url = target.url.replace("ws", "http", 1) + "/metrics"
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http or https by construction
             text = answer.read().decode()
     except OSError:
-        return {}
-    found = re.findall(rf'^{METRIC}_bucket\{{le="([^"]+)"\}} (\S+)$', text, re.MULTILINE)
-    counts = {float(bound): int(float(count)) for bound, count in found}
-    return {
-        bound: count - before for (bound, count), before in zip(counts.items(), [0, *counts.values()], strict=False)
-    }
+        return None
+    found = {name: float(value) for name, value in re.findall(rf"^{METRICS}(\S+) (\S+)$", text, re.MULTILINE)}
+    if "blocked_seconds_count" not in found:
+        return None
+    looks, within = int(found["blocked_seconds_count"]), f'seconds_bucket{{le="{bound / 1000:g}"}}'
+    return Loop(
+        longest_lag=found["longest_lag_seconds"] * 1000,
+        longest_block=found["longest_block_seconds"] * 1000,
+        late=looks - int(found[f"lag_{within}"]),
+        blocked=looks - int(found[f"blocked_{within}"]),
+        looks=looks,
+    )

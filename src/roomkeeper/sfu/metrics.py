@@ -154,7 +154,7 @@ def _core_waits() -> Iterator[Callable[[], float]]:
     """Yield what tells for how many seconds this thread has had to wait for a core so far; 0 where nobody knows."""
     try:
         # "time on a core, time waiting for one, slices", in ns (kernel, Documentation/scheduler/sched-stats.rst).
-        statistics = Path("/proc/thread-self/schedstat").open("rb", buffering=0)
+        statistics = Path("/proc/thread-self/schedstat").open("rb", buffering=0)  # noqa: SIM115 - closed below
     except OSError:
         yield lambda: 0.0
         return
