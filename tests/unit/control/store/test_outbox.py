@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from roomkeeper.control.store.outbox import Task
     from roomkeeper.control.store.store import Store
-    from tests.unit.control.store.conftest import Clock
+    from tests.unit.control.conftest import Clock
 
 STARTED = RoomStarted(at=0, sid="RM_1")
 
