@@ -72,24 +72,8 @@ def load_session(data: Mapping[str, Json]) -> Session:
     return cast("Session", _load(data, {"Session": Session}))
 
 
-def _dump(value: object) -> dict[str, Json]:
-    return {"v": VERSION, "type": type(value).__name__, **cast("dict[str, Json]", _plain(value))}
-
-
-def _plain(value: object) -> Json:
-    match value:
-        case Policy():
-            return cast("Json", plain(value))
-        case StrEnum():
-            return str(value)
-        case tuple() | list():
-            return [_plain(item) for item in value]
-        case Mapping():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case _ if is_dataclass(value):
-            return {line.name: _plain(getattr(value, line.name)) for line in fields(value)}
-        case _:
-            return cast("Json", value)
+def _dump(value: SessionOpened | Event | Action | Session) -> dict[str, Json]:
+    return {"v": VERSION, "type": type(value).__name__, **_writer(type(value))(value)}
 
 
 def _load(data: Mapping[str, Json], known: Mapping[str, type]) -> object:
@@ -103,9 +87,31 @@ def _load(data: Mapping[str, Json], known: Mapping[str, type]) -> object:
     return _reader(known[str(name)])(data)
 
 
+# Readers and writers are made once for each annotation: a transition is stored thousands of times a second.
+
+
+@cache
+def _writer(hint: Any) -> Reader:  # noqa: ANN401 - annotations have no common type
+    """Make what writes values of an annotation."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Policy:
+        return plain
+    if is_dataclass(hint):
+        return _dataclass_writer(cast("type", hint))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return str
+    if origin is tuple:
+        return _list_writer(_writer(arguments[0]))
+    if origin is Mapping:
+        return _mapping_reader(str, _writer(arguments[1]))
+    if origin in {Union, types.UnionType}:
+        return _optional_reader(_writer(_present(arguments)))
+    return _as_it_is
+
+
 @cache
 def _reader(hint: Any) -> Reader:  # noqa: ANN401 - annotations have no common type
-    """Make what reads values of an annotation; once per annotation."""
+    """Make what reads values of an annotation."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Policy:
         return read_policy
@@ -118,17 +124,26 @@ def _reader(hint: Any) -> Reader:  # noqa: ANN401 - annotations have no common t
     if origin is Mapping:
         return _mapping_reader(_reader(arguments[0]), _reader(arguments[1]))
     if origin in {Union, types.UnionType}:
-        (present,) = (argument for argument in arguments if argument is not types.NoneType)
-        return _optional_reader(_reader(present))
+        return _optional_reader(_reader(_present(arguments)))
     return _as_it_is
+
+
+def _present(arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401 - annotations have no common type
+    """Take the one type of a union that is not None."""
+    (present,) = (argument for argument in arguments if argument is not types.NoneType)
+    return present
 
 
 def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - JSON is what it is
     return value
 
 
+def _list_writer(write: Reader) -> Reader:
+    return list if write is _as_it_is else lambda values: [write(value) for value in values]
+
+
 def _tuple_reader(read: Reader) -> Reader:
-    return lambda values: tuple(read(value) for value in values)
+    return tuple if read is _as_it_is else lambda values: tuple(read(value) for value in values)
 
 
 def _mapping_reader(read_key: Reader, read: Reader) -> Reader:
@@ -136,7 +151,13 @@ def _mapping_reader(read_key: Reader, read: Reader) -> Reader:
 
 
 def _optional_reader(read: Reader) -> Reader:
-    return lambda value: None if value is None else read(value)
+    return read if read is _as_it_is else lambda value: None if value is None else read(value)
+
+
+def _dataclass_writer(kind: type) -> Reader:
+    hints = get_type_hints(kind)
+    writers = [(line.name, _writer(hints[line.name])) for line in fields(cast("Any", kind))]
+    return lambda value: {name: write(getattr(value, name)) for name, write in writers}
 
 
 def _dataclass_reader(kind: type[_T]) -> Callable[[Mapping[str, Any]], _T]:
