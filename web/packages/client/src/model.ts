@@ -3,7 +3,7 @@
  * place, and times (milliseconds since the epoch) come in with what happened.
  */
 import type { DisconnectReason } from "livekit-client";
-import type { Author, Outcome } from "./reasons";
+import type { Author, Outcome } from "./generated";
 import type { SessionRecord } from "./record";
 import type { Line } from "./transcript";
 

@@ -3,17 +3,16 @@
  * control plane is out of reach, in the agent's own attribute.
  */
 
+import { STATES, type State } from "./generated";
+
 /** Key of the room metadata, name of the data topic and of the agent's attribute. */
 export const RECORD_KEY = "roomkeeper";
-
-export const RECORD_STATES = ["waiting", "live", "holding", "recovering", "ending", "ended"] as const;
-export type RecordState = (typeof RECORD_STATES)[number];
 
 export interface SessionRecord {
   readonly session: string;
   /** Only grows; a smaller one is an old message that came late. */
   readonly seq: number;
-  readonly state: RecordState;
+  readonly state: State;
   /** ISO 8601, like the other times. */
   readonly since: string | null;
   readonly until: string | null;
@@ -29,7 +28,7 @@ export interface SessionRecord {
 export function parseRecord(raw: unknown): SessionRecord | null {
   const value = typeof raw === "string" ? parseJson(raw) : raw;
   if (!isObject(value)) return null;
-  const state = RECORD_STATES.find((each) => each === value.state);
+  const state = STATES.find((each) => each === value.state);
   if (value.v !== 1 || typeof value.session !== "string" || typeof value.seq !== "number" || state === undefined) {
     return null;
   }

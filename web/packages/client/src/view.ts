@@ -1,7 +1,7 @@
 /** From what is known to what is shown. The first rule that applies wins; the session's own record comes first. */
 import { DisconnectReason } from "livekit-client";
+import { AUTHORS, REASONS, type Reason } from "./generated";
 import type { Ended, Model, View } from "./model";
-import { AUTHORS, REASONS, type Reason } from "./reasons";
 import { ruling, type SessionRecord } from "./record";
 
 type Facts = Omit<Model, "view">;

@@ -1,6 +1,6 @@
 import { DisconnectReason } from "livekit-client";
 import { describe, expect, test } from "vitest";
-import { type Happened, type Model, type RecordState, reduce, replay, type SessionRecord } from "../src";
+import { type Happened, type Model, reduce, replay, type SessionRecord, type State } from "../src";
 
 const begun: Happened = { type: "ConnectionBegun", at: 1 };
 const connected: Happened = { type: "Connected", at: 2 };
@@ -15,7 +15,7 @@ const interrupted: Happened = { type: "ConnectionInterrupted", at: 5 };
 const restored: Happened = { type: "ConnectionRestored", at: 6 };
 const disconnected = (reason?: DisconnectReason): Happened => ({ type: "Disconnected", at: 9, reason });
 const endRequested: Happened = { type: "EndRequested", at: 8 };
-const record = (state: RecordState, more: Partial<SessionRecord> = {}, writer = ""): Happened => ({
+const record = (state: State, more: Partial<SessionRecord> = {}, writer = ""): Happened => ({
   type: "RecordSeen",
   at: 7,
   writer,
