@@ -10,7 +10,7 @@ from roomkeeper.lifecycle.evidence import NOT_SEEN, ROOM_GONE, call_meaning, cal
 from roomkeeper.lifecycle.policy import Kind
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Absent
-from roomkeeper.lifecycle.vocabulary import ParticipantKind
+from roomkeeper.lifecycle.vocabulary import MACHINES, ParticipantKind
 
 if TYPE_CHECKING:
     from roomkeeper.lifecycle.events import ParticipantLeft
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 REMEMBERED = 100
 """How many connections that ended are remembered; webhooks are late by half a minute at most."""
-
-MACHINES = frozenset({ParticipantKind.AGENT, ParticipantKind.EGRESS})
-"""Kinds that never keep a room alive; LiveKit does not count them either."""
 
 
 def treated_as(kind: ParticipantKind) -> Kind:

@@ -309,7 +309,7 @@ def yielded(step: Step, event: AgentYielded) -> None:
     if session.agent.job != event.job:
         step.ignore(f"{event.job} is not in charge: there is nothing to hand over")
     elif session.successor is not None:
-        step.ignore("a successor is on its way")
+        _hurry(step, session.successor)
     elif session.dispatcher is Dispatcher.NOBODY:
         step.ignore("the application dispatches its agents: the worker has to drain")
     elif session.state is State.LIVE:
@@ -318,6 +318,14 @@ def yielded(step: Step, event: AgentYielded) -> None:
         step.act(CreateDispatch(epoch=number))
     else:
         gone(step, lost=False, why="handed over; the next agent comes when it is needed")
+
+
+def _hurry(step: Step, successor: int) -> None:
+    """The worker asks again: a dispatch that no worker took is worth repeating."""
+    if step.session.epochs[successor - 1].job is None:
+        step.act(CreateDispatch(epoch=successor))
+    else:
+        step.ignore("the successor is there")
 
 
 def link_lost(step: Step, event: LinkLost) -> None:

@@ -73,7 +73,7 @@ def load_session(data: Mapping[str, Json]) -> Session:
 
 
 def _dump(value: SessionOpened | Event | Action | Session) -> dict[str, Json]:
-    return {"v": VERSION, "type": type(value).__name__, **_writer(type(value))(value)}
+    return {"v": VERSION, "type": type(value).__name__, **_writer(cast("Any", type(value)))(value)}
 
 
 def _load(data: Mapping[str, Json], known: Mapping[str, type]) -> object:

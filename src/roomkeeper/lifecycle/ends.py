@@ -24,7 +24,7 @@ from roomkeeper.lifecycle.actions import (
 )
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import End, Epoch, Standing, State
-from roomkeeper.lifecycle.vocabulary import ParticipantKind, TimerKind
+from roomkeeper.lifecycle.vocabulary import MACHINES, ParticipantKind, TimerKind
 
 if TYPE_CHECKING:
     from roomkeeper.lifecycle.events import EndAsked
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _STAND = frozenset({Reason.ROOM_DELETED, Reason.AGENT_LEFT})
 """Inferred ends that a return of the user does not undo: they follow from what somebody did, not from an absence."""
-
-_MACHINES = frozenset({ParticipantKind.AGENT, ParticipantKind.EGRESS})
 
 
 def last_in_charge(session: Session) -> Epoch | None:
@@ -131,7 +129,7 @@ def finish(step: Step) -> None:
     end = session.end
     assert end is not None  # noqa: S101 - for the type checker: `decide` comes first
     step.cancel(*session.timers)
-    people = any(person.kind not in _MACHINES for person in session.participants)
+    people = any(person.kind not in MACHINES for person in session.participants)
     kept = end.reason is Reason.TRANSFERRED and people
     step.session = replace(step.session, ended_at=step.at, keeps_room=kept)
     step.enter(State.ENDED)
@@ -217,7 +215,7 @@ def turn_out(step: Step, identity: str, kind: ParticipantKind) -> None:
 def room_emptied(step: Step) -> None:
     """Free a room that was kept for people, once the last of them has left it."""
     session = step.session
-    if session.keeps_room and all(person.kind in _MACHINES for person in session.participants):
+    if session.keeps_room and all(person.kind in MACHINES for person in session.participants):
         step.session = replace(session, keeps_room=False)
         step.set_timer(TimerKind.LINGER, step.at + bounds.millis(session.policy.linger))
 

@@ -66,8 +66,6 @@ def enter(step: Step, person: ParticipantJoined | Seen) -> None:
 
 def _joined_too_late(step: Step, event: ParticipantJoined) -> None:
     session = step.session
-    end = session.end
-    assert end is not None  # noqa: S101 - for the type checker: an ended session has an end
     if event.sid in session.gone or any(person.sid == event.sid for person in session.participants):
         step.ignore(f"{event.identity} is known")
         return

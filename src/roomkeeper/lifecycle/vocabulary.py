@@ -37,6 +37,10 @@ class ParticipantKind(StrEnum):
     BRIDGE = "bridge"
 
 
+MACHINES = frozenset({ParticipantKind.AGENT, ParticipantKind.EGRESS})
+"""Kinds that never keep a room alive; LiveKit does not count them either."""
+
+
 class TimerKind(StrEnum):
     """The alarms a session can set; each kind at most once at a time."""
 

@@ -464,7 +464,16 @@ def test_a_successor_that_dies_before_it_is_in_the_room_changes_nothing(talk: St
 def test_a_second_wish_to_yield_is_one_wish(handing_over: Story) -> None:
     handing_over(AgentYielded(at=0, job="AJ_1"))
 
-    assert handing_over.ignored == "a successor is on its way"
+    assert handing_over.ignored == "the successor is there"
+
+
+def test_a_second_wish_to_yield_repeats_a_dispatch_that_brought_nobody(talk: Story) -> None:
+    talk(AgentYielded(at=0, job="AJ_1"))
+
+    talk(AgentYielded(at=0, job="AJ_1"), after=5)
+
+    assert talk.asked(CreateDispatch) == [CreateDispatch(epoch=2)]
+    assert talk.session.successor == 2
 
 
 def test_an_old_agent_that_dies_before_its_successor_came_is_replaced_by_it_at_no_cost_of_a_second_dispatch(
