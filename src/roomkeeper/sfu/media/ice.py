@@ -8,10 +8,10 @@ section 9) is one new pair of credentials: DTLS and SRTP above stay as they are.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import secrets
 import socket
-import string
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,8 +35,6 @@ usual 208 KiB hold 90 ms of 30 talking pairs; Linux grants at most `net.core.rme
 RECEIVE_QUEUE = 256
 """DTLS records waiting for one transport; a peer that outruns its own handshake loses the rest."""
 
-_ALPHABET = string.ascii_letters + string.digits
-
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -48,10 +46,8 @@ class Credentials:
     @classmethod
     def fresh(cls) -> Credentials:
         """Makes an unguessable pair."""
-        return cls(
-            ufrag="".join(secrets.choice(_ALPHABET) for _ in range(12)),
-            password="".join(secrets.choice(_ALPHABET) for _ in range(32)),
-        )
+        # Base64's letters are those that ICE allows (RFC 8839 section 5.4); 9 and 24 bytes need no padding.
+        return cls(*(base64.b64encode(secrets.token_bytes(size)).decode() for size in (9, 24)))
 
 
 @dataclass(frozen=True, slots=True)
