@@ -224,6 +224,7 @@ class ServerProcess:
             rtc |= {
                 "tcp_port": 0,
                 "node_ip": options.advertise,
+                "use_ice_lite": True,  # else it calls clients from its own address, past the advertised one
                 "enable_loopback_candidate": True,
                 "interfaces": {"includes": ["lo"]},
             }

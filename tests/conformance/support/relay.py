@@ -1,0 +1,92 @@
+"""A network between clients and the server's media port that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+RELAY_HOST = "127.0.0.2"
+"""The address that the server tells its clients; the relay listens there, the server itself on 127.0.0.1."""
+
+Address = tuple[str, int]
+
+
+class _Far(asyncio.DatagramProtocol):
+    """The relay's socket toward the server, one for each client, as a NAT has."""
+
+    def __init__(self, relay: UdpRelay, client: Address) -> None:
+        self.relay = relay
+        self.client = client
+
+    def datagram_received(self, data: bytes, _: Any) -> None:  # noqa: ANN401 - whatever asyncio calls an address
+        if self.relay.lossy:
+            self.relay.lost += 1
+        elif self.relay.near is not None:
+            self.relay.near.sendto(data, self.client)
+
+    def error_received(self, _: Exception) -> None:
+        """Ignore what the network says: a server that is down refuses, and UDP does not care."""
+
+
+@dataclass
+class UdpRelay(asyncio.DatagramProtocol):
+    """Passes datagrams between clients and one UDP port of the server.
+
+    Attributes:
+        port: The server's port, and the relay's.
+        lossy: Whether everything is lost, both ways and without a word.
+        lost: How many datagrams were.
+        near: The socket that clients send to.
+    """
+
+    port: int
+    lossy: bool = False
+    lost: int = 0
+    near: asyncio.DatagramTransport | None = None
+    _far: dict[Address, asyncio.Future[asyncio.DatagramTransport]] = field(default_factory=dict)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the socket."""
+        self.near = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, address: Any) -> None:  # noqa: ANN401 - whatever asyncio calls an address
+        """Pass on what a client sent."""
+        if self.lossy:
+            self.lost += 1
+            return
+        if address not in self._far:
+            self._far[address] = asyncio.ensure_future(self._open_far(address))
+        far = self._far[address]
+        if far.done():
+            far.result().sendto(data)
+        else:
+            far.add_done_callback(lambda opened: opened.result().sendto(data))
+
+    async def _open_far(self, client: Address) -> asyncio.DatagramTransport:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Far(self, client), remote_addr=("127.0.0.1", self.port)
+        )
+        return transport
+
+    async def close(self) -> None:
+        """Close every socket."""
+        if self.near is not None:
+            self.near.close()
+        for far in self._far.values():
+            (await far).close()
+
+
+@asynccontextmanager
+async def udp_relay(port: int) -> AsyncIterator[UdpRelay]:
+    """Relay datagrams to a port of the server."""
+    relay = UdpRelay(port)
+    await asyncio.get_running_loop().create_datagram_endpoint(lambda: relay, local_addr=(RELAY_HOST, port))
+    try:
+        yield relay
+    finally:
+        await relay.close()
