@@ -13,17 +13,19 @@ import hashlib
 import json
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from roomkeeper.control.report import build
 from roomkeeper.control.store.tables import deliveries
+from roomkeeper.errors import ConfigError
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
@@ -56,10 +58,22 @@ class Receiver:
 
     Attributes:
         secret: `whsec_…`, base64; the receiver verifies with the same.
+
+    Raises:
+        ConfigError: The URL is none, or the secret is not in that form.
     """
 
     url: str
-    secret: str
+    secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigError("A receiver's URL begins with http:// or https:// and names a host.")
+        try:
+            Webhook(self.secret)
+        except (ValueError, EmptyWebhookSecretError):  # its own words could quote the secret
+            raise ConfigError(f"The secret of {parts.hostname} must be `whsec_` and base64.") from None
 
     @property
     def id(self) -> str:
@@ -137,9 +151,14 @@ class Deliveries:
                 await connection.execute(insert.on_conflict_do_nothing(), rows)
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Deliver until cancelled; a database that is away for a moment only costs that moment."""
         while True:
-            if not await self.deliver_due():
+            try:
+                tried = await self.deliver_due()
+            except (sa.exc.SQLAlchemyError, OSError):
+                logger.exception("deliveries could not be read")
+                tried = 0
+            if not tried:
                 await asyncio.sleep(NAP)
 
     async def deliver_due(self) -> int:

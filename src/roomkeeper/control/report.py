@@ -17,6 +17,7 @@ from roomkeeper.lifecycle.events import (
     EgressStarted,
     LeaseExpired,
     Noted,
+    ParticipantAborted,
     ParticipantJoined,
     ParticipantLeft,
     RoomSeen,
@@ -104,7 +105,12 @@ SCHEMA: Final[Mapping[str, object]] = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"job": {"type": "string"}, "from": {"type": "integer"}, "to": {"type": "integer"}},
+                "required": ["job", "from", "to"],
+                "properties": {
+                    "job": {"type": "string"},
+                    "from": {"type": "integer", "minimum": 1},
+                    "to": {"type": ["integer", "null"]},
+                },
             },
         },
     },
@@ -125,6 +131,8 @@ def build(journal: Sequence[SessionOpened | Event], revision: int) -> dict[str, 
     session: Session | None = None
     for moment in moments(journal):
         gathered.take(moment.event)
+        if moment.before is not None:
+            gathered.part(moment.before, moment.session, moment.event.at)
         session = moment.session
     assert session is not None  # noqa: S101 - `moments` refuses an empty journal
     end = session.end
@@ -149,11 +157,11 @@ def build(journal: Sequence[SessionOpened | Event], revision: int) -> dict[str, 
         "live_at": _stamp(session.live_at),
         "ended_at": _stamp(session.ended_at),
         "participants": list(gathered.participants.values()),
-        "items": [note.data for note in _in_order(session, gathered.notes, "item")],
+        "items": [note.data for note in _in_order(session, gathered.notes.values(), "item")],
         "epochs": _epochs(session, gathered),
-        "usage": [note.data for note in _in_order(session, gathered.notes, "usage")],
+        "usage": [note.data for note in _in_order(session, gathered.notes.values(), "usage")],
         "recordings": list(gathered.recordings.values()),
-        "gaps": _gaps(gathered.notes),
+        "gaps": _gaps(session, gathered.notes),
     }
 
 
@@ -164,14 +172,14 @@ class _Gathered:
     participants: dict[str, dict[str, Any]] = field(default_factory=dict)
     recordings: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    notes: list[Noted] = field(default_factory=list)
+    notes: dict[tuple[str, int], Noted] = field(default_factory=dict)
 
     def take(self, event: SessionOpened | Event) -> None:
         """Sort one event in."""
         match event:
             case ParticipantJoined():
                 self._person(event.sid, event.identity, event.kind).setdefault("joined_at", stamp(event.at))
-            case ParticipantLeft():
+            case ParticipantLeft() | ParticipantAborted():
                 person = self._person(event.sid, event.identity, event.kind)
                 person["left_at"] = person.get("left_at") or stamp(event.at)
                 person["raw_reason"] = event.raw
@@ -196,9 +204,18 @@ class _Gathered:
             case LeaseExpired():
                 self._over(event.job, event.at, "lost", None)
             case Noted():
-                self.notes.append(event)
+                # A worker that never heard the acknowledgement ships its lines again.
+                self.notes.setdefault((event.job, event.seq), event)
             case _:
                 pass
+
+    def part(self, before: Session, after: Session, at: int) -> None:
+        """Note who is no longer there, whether somebody told it or their absence did."""
+        there = {person.sid for person in after.participants}
+        for person in before.participants:
+            if person.sid not in there:
+                known = self._person(person.sid, person.identity, person.kind)
+                known["left_at"] = known["left_at"] or stamp(at)
 
     def _person(self, sid: str, identity: str, kind: str) -> dict[str, Any]:
         fresh = {"identity": identity, "kind": str(kind), "sid": sid, "left_at": None, "raw_reason": None}
@@ -232,11 +249,11 @@ def _in_order(session: Session, notes: Iterable[Noted], what: str) -> list[Noted
     return sorted(chosen, key=lambda note: (place.get(note.job, 0), note.seq))
 
 
-def _gaps(notes: Iterable[Noted]) -> list[dict[str, object]]:
-    """Find the lines of each job's spool that never arrived."""
+def _gaps(session: Session, notes: Iterable[tuple[str, int]]) -> list[dict[str, object]]:
+    """Find the lines of each job's spool that never arrived; `to` is null where nobody knows how many there were."""
     by_job: dict[str, set[int]] = {}
-    for note in notes:
-        by_job.setdefault(note.job, set()).add(note.seq)
+    for job, seq in notes:
+        by_job.setdefault(job, set()).add(seq)
     gaps: list[dict[str, object]] = []
     for job, numbers in by_job.items():
         before = 0
@@ -244,6 +261,7 @@ def _gaps(notes: Iterable[Noted]) -> list[dict[str, object]]:
             if number > before + 1:
                 gaps.append({"job": job, "from": before + 1, "to": number - 1})
             before = number
+    gaps += [{"job": epoch.job, "from": epoch.seq + 1, "to": None} for epoch in session.epochs if epoch.open]
     return gaps
 
 
