@@ -22,7 +22,7 @@ WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path
 JS_PACKAGES := $(dir $(wildcard tests/conformance/js/*/package-lock.json))
 JS_MODULES := $(addsuffix node_modules/.package-lock.json,$(JS_PACKAGES))
 
-.PHONY: help setup dev pages test check lint types contracts format fuzz bench wheel lock chromium clean
+.PHONY: help setup dev pages test check lint types contracts format generate fuzz bench wheel lock chromium clean
 
 help: ## List what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -56,6 +56,9 @@ format: setup ## Format, and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	npm --prefix web run format
+
+generate: setup ## Write the reference pages and TypeScript from the tables of the core
+	$(BIN)/python -m tools.generate
 
 fuzz: setup ## Fuzz every boundary for FUZZ_SECONDS
 	ROOMKEEPER_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest --timeout=0 tests/fuzz

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from roomkeeper.cli.dev.plan import DevSettings
+from roomkeeper.control.config import ControlConfig
+from roomkeeper.lifecycle.policy import Policies
 from roomkeeper.settings import Sources, load
 from roomkeeper.sfu.config import SfuConfig
 
@@ -82,10 +84,14 @@ def test_a_program_in_a_document_runs(program: str, room_server: RoomServer) -> 
 
 @pytest.mark.parametrize("settings", blocks("toml"))
 def test_a_settings_file_in_a_document_is_understood(settings: str) -> None:
-    sources = Sources({}, tomllib.loads(settings))
-    assert set(sources.file) <= {"sfu", "dev", "control"}
+    file = tomllib.loads(settings)
+    assert set(file) <= {"sfu", "dev", "control", "policy", "agents"}
+    sources = Sources({}, file)
     load(SfuConfig, "sfu", flags={}, sources=sources)
     load(DevSettings, "dev", flags={}, sources=sources)
+    load(ControlConfig, "control", flags={}, sources=sources)
+    agents = {name: agent["policy"] for name, agent in file.get("agents", {}).items()}
+    Policies(file.get("policy", {}), agents).check()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
