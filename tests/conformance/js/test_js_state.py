@@ -19,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_attributes_are_set_merged_and_deleted(ann: Tab, bob: Tab, room: str, path: SignalPath) -> None:
     await asyncio.gather(ann.join(room, "ann", path=path), bob.join(room, "bob", path=path))
+    await bob.sees("ann")
     await ann.run("lab.room.localParticipant.setAttributes({ mood: 'calm', language: 'en' })")
     await bob.until("participantAttributesChanged", {"mood": "calm", "language": "en"}, "ann")
     await ann.run("lab.room.localParticipant.setAttributes({ mood: '' })")
