@@ -345,6 +345,9 @@ def services(
     ]
 
 
+RPC_CODES: Final = {1400: "invalid_argument", 1402: "invalid_argument", 1501: "canceled", 1502: "canceled"}
+"""Twirp's word for the failures of a call that LiveKit numbers (1400: unknown method, 1402: too long, timeouts)."""
+
 # --- refusing --------------------------------------------------------------------------------------------------
 
 
@@ -376,4 +379,5 @@ def _translated() -> Iterator[None]:
     except TooManyRooms as refused:
         raise TwirpError("resource_exhausted", str(refused)) from None
     except RpcFailed as failed:
-        raise TwirpError("invalid_argument", f"RpcError {failed.code}: {failed.words}") from None
+        words = f"RpcError {failed.code}: {failed.words}" + (f": {failed.data}" if failed.data else "")
+        raise TwirpError(RPC_CODES.get(failed.code, "internal"), words) from None

@@ -152,6 +152,8 @@ class Room:
             participant.was_active = True
             effects.append(Publicize("participant_joined", self.describe(), participant.info()))
             effects.append(OfferJobs(participant.info(), publisher=False))
+        if participant.permission.recorder:
+            effects += self._room_update()
         return [*effects, *self._subscriptions([participant])]
 
     def leave(

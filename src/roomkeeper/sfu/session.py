@@ -105,7 +105,12 @@ class Session:
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._waiting_bytes = 0
         self._channels: set[str] = set()
-        self.connection: Connection = SingleConnection(stack, self) if single else DualConnection(stack, self)
+        self.subscriber_primary = not single and participant.permission.can_subscribe
+        self.connection: Connection = (
+            SingleConnection(stack, self)
+            if single
+            else DualConnection(stack, self, subscriber_primary=self.subscriber_primary)
+        )
 
     @property
     def sid(self) -> str:
@@ -289,7 +294,8 @@ class Session:
             self.media_failed("silence")
         elif isinstance(self.connection, DualConnection):
             waiting = self.connection.waiting_since
-            if waiting is not None and self.sink is not None and now - waiting >= ANSWER_TIMEOUT:
+            answers = self.sink is not None and self.participant.state == State.ACTIVE
+            if waiting is not None and answers and now - waiting >= ANSWER_TIMEOUT:
                 self.reconnect()
 
     def quality(self) -> tuple[models.ConnectionQuality, float]:

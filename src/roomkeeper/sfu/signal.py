@@ -55,6 +55,8 @@ MAX_UNSENT = 2000
 NO_SUCH_ROOM = "requested room does not exist"
 """Clients compare this text exactly (facts, web client D)."""
 GONE = 1000
+CLOSE_WITHIN = 1.0
+"""Seconds a client has to take its last messages."""
 SDKS = cast("dict[str, models.ClientInfo.SDK]", dict(models.ClientInfo.SDK.items()))
 MAX_DIGITS = 9
 TRUE = frozenset({"1", "true", "TRUE", "True", "t"})
@@ -167,13 +169,13 @@ class SignalEndpoint:
     def _unwrap(self, text: str) -> rtc.JoinRequest:
         limit = self._limits.join_request_bytes
         try:
-            wrapped = rtc.WrappedJoinRequest.FromString(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            wrapped = rtc.WrappedJoinRequest.FromString(_decoded(text))
             raw = wrapped.join_request
             if wrapped.compression == rtc.WrappedJoinRequest.GZIP:
                 unpacker = zlib.decompressobj(wbits=31)
                 raw = unpacker.decompress(raw, limit + 1)
             if len(raw) > limit:
-                raise Refused(413, f"join_request is longer than {limit} bytes")
+                raise Refused(400, f"join_request is longer than {limit} bytes")
             return rtc.JoinRequest.FromString(raw)
         except (binascii.Error, ValueError, DecodeError, zlib.error):
             raise Refused(400, "join_request is malformed") from None
@@ -274,7 +276,7 @@ class SignalEndpoint:
             participant=session.participant.info(),
             other_participants=[other.info() for other in room.others(session.sid)],
             server_version=self._info.version,
-            subscriber_primary=not session.single,
+            subscriber_primary=session.subscriber_primary,
             client_configuration=models.ClientConfiguration(),
             ping_interval=PING_INTERVAL,
             ping_timeout=PING_TIMEOUT,
@@ -312,6 +314,9 @@ class SignalEndpoint:
         writer = asyncio.create_task(sink.write())
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            # What was queued goes out, and the close frame with it, also to a client that misbehaved.
+            sink.close()
+            await asyncio.wait({writer}, timeout=CLOSE_WITHIN)
         finally:
             for task in (reader, writer):
                 task.cancel()
@@ -366,8 +371,7 @@ def _request_of(query: Mapping[str, str]) -> rtc.JoinRequest:
     attributes: dict[str, str] = {}
     if query.get("attributes"):
         try:
-            text = query["attributes"]
-            decoded = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            decoded = json.loads(_decoded(query["attributes"]))
             attributes = {str(key): str(value) for key, value in decoded.items()}
         except (binascii.Error, ValueError, AttributeError, RecursionError):
             raise Refused(400, "attributes are malformed") from None
@@ -393,6 +397,11 @@ def _request_of(query: Mapping[str, str]) -> rtc.JoinRequest:
         reconnect=query.get("reconnect", "") in TRUE,
         participant_sid=query.get("sid", ""),
     )
+
+
+def _decoded(text: str) -> bytes:
+    """Decodes base64url, padded or not; foreign characters are an error, not skipped."""
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _number(text: str) -> int:

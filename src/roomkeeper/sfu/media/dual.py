@@ -25,13 +25,15 @@ class Slot:
 
 
 class DualConnection(Connection):
-    """Two peer connections; the subscriber one is primary and carries data down."""
+    """Two peer connections; the primary one, by default the subscriber's, carries data down."""
 
-    def __init__(self, stack: MediaStack, observer: ConnectionObserver) -> None:
+    def __init__(self, stack: MediaStack, observer: ConnectionObserver, *, subscriber_primary: bool = True) -> None:
         super().__init__(stack, observer)
         self.publisher = Peer("publisher", stack.port, stack.certificate, self)
-        self.primary = Peer("subscriber", stack.port, stack.certificate, self)
-        self.primary.open_channels()
+        self.subscriber = Peer("subscriber", stack.port, stack.certificate, self)
+        self.primary = self.subscriber if subscriber_primary else self.publisher
+        if subscriber_primary:
+            self.subscriber.open_channels()
         self._slots: list[Slot] = []
         self._number = 0
         self._outstanding: list[tuple[Slot, DownTrack | None]] | None = None
@@ -41,10 +43,10 @@ class DualConnection(Connection):
     @property
     def peers(self) -> tuple[Peer, ...]:
         """See `Connection`."""
-        return self.publisher, self.primary
+        return self.publisher, self.subscriber
 
     def _offerer(self) -> Peer:
-        return self.primary
+        return self.subscriber
 
     @property
     def waiting_since(self) -> float | None:
@@ -70,7 +72,7 @@ class DualConnection(Connection):
             else:
                 lines.append(Line(slot.mid, "audio", "sendonly", sent=self._sent(slot.down)))
         mids = {slot.mid: slot.down.up.sid for slot in self._slots if slot.down is not None}
-        self._observer.send_offer(Exchange(self._write(self.primary, "actpass", lines), self._number, mids))
+        self._observer.send_offer(Exchange(self._write(self.subscriber, "actpass", lines), self._number, mids))
 
     def offered(self, text: str, number: int) -> Exchange:
         """See `Connection`."""
@@ -89,7 +91,7 @@ class DualConnection(Connection):
             return
         description = read(text)
         snapshot, self._outstanding = self._outstanding, None
-        self._connect(self.primary, description)
+        self._connect(self.subscriber, description)
         for slot, down in snapshot:
             slot.offered_idle = down is None
             if down is not None and slot.down is down:
@@ -115,7 +117,7 @@ class DualConnection(Connection):
                 have.add(slot.down.up.sid)
         for sid, track in wanted.items():
             if sid not in have:
-                self._idle_slot().down = self._down(track, self.primary, DEFAULT_OPUS)
+                self._idle_slot().down = self._down(track, self.subscriber, DEFAULT_OPUS)
                 changed = True
         if changed:
             self.offer()
@@ -129,11 +131,11 @@ class DualConnection(Connection):
 
     def restart(self) -> None:
         """See `Connection`: an outstanding offer may have died with the signal connection, so a new one replaces it."""
-        self.primary.ice.restart()
+        self.subscriber.ice.restart()
         self._send_offer()
 
     def report(self) -> None:
         """See `Connection`."""
         for packet in self.tracks.reports(self._stack.wall(), self._stack.now()):
             # A sender report begins with 200 (RFC 3550 section 6.4.1); only the subscriber connection sends.
-            (self.primary if packet[1] == 200 else self.publisher).send_rtcp(packet)
+            (self.subscriber if packet[1] == 200 else self.publisher).send_rtcp(packet)
