@@ -251,17 +251,14 @@ def _interrupted(story: Sequence[Moment], decisive: int) -> int:
     """Find where that began what the decision rests on."""
     end = story[decisive].session.end
     assert end is not None  # noqa: S101 - for the type checker: it is the decisive moment
-    begins = decisive
     for place in range(decisive, -1, -1):
         before = story[place].before
-        inferred = story[place].session.inferred
-        if inferred is not None and inferred.because == end.because:
-            begins = place  # inferred here, decided when no better word had come
-        if before is None or (before.state is State.LIVE and story[place].session.state is not State.LIVE):
-            return min(place, begins)
-        if before.state is State.LIVE:
-            return begins
-    return begins
+        if before is None:
+            return place
+        inferred = before.inferred is not None and before.inferred.because == end.because
+        if before.state is State.LIVE and not inferred:
+            return place
+    return decisive
 
 
 def _is_evidence(moment: Moment, line: Line) -> bool:
