@@ -357,7 +357,7 @@ class TcpRoute(asyncio.Protocol):
         self._buffer = bytearray()
         self._stream: asyncio.Transport | None = None
         self.address: Address = ("", 0)
-        self.key: object = self
+        self.key: object = object()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the connection if the port still has room (asyncio protocol)."""
@@ -382,6 +382,7 @@ class TcpRoute(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection (asyncio protocol)."""
+        self._stream = None
         self._port.stream_closed(self)
 
     def send(self, data: bytes) -> None:
