@@ -65,7 +65,7 @@ def main() -> int:
 
 def _conditions(divided: cores.Cores, *, others: bool) -> list[str]:
     load = " ".join(f"{average:.1f}" for average in os.getloadavg())
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load}"
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load}, niceness {os.nice(0)}"
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}",
         f"Python {platform.python_version()}, livekit {version('livekit')}, aiortc {version('aiortc')}",
