@@ -1,0 +1,1 @@
+"""The layer over livekit-agents; nothing is here yet."""
