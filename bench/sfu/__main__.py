@@ -65,9 +65,9 @@ def main() -> int:
 
 def _conditions(divided: cores.Cores, *, others: bool) -> list[str]:
     load = " ".join(f"{average:.1f}" for average in os.getloadavg())
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load}, niceness {os.nice(0)}"
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load}"
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}, niceness {os.nice(0)}",
         f"Python {platform.python_version()}, livekit {version('livekit')}, aiortc {version('aiortc')}",
         f"{divided}; a 1:1 session is two participants who both publish 50 packets a second and hear each other",
     ]
