@@ -75,6 +75,7 @@ class Surroundings:
     Attributes:
         spawn: Starts a task that the process owns.
         refresh: Makes a token with the participant's present claims.
+        forget: Told the sid of a participant whose claims are needed no more.
         closed: Told when the room is over.
         delivered: Told (bytes, receivers) of a data packet, for the metrics.
     """
@@ -84,6 +85,7 @@ class Surroundings:
     publicize: Callable[[WebhookEvent], None]
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     refresh: Callable[[Participant], str]
+    forget: Callable[[str], None]
     closed: Callable[[LiveRoom], None]
     delivered: Callable[[int, int], None]
 
@@ -159,10 +161,11 @@ class LiveRoom:
                     session.connection.unpublish(track_sid)
             case Deliver(sids=sids, packet=packet, reliable=reliable):
                 self._deliver(sids, packet, reliable=reliable)
-            case CloseSession(sid=sid):
+            case CloseSession(sid=sid, reason=reason):
                 if session := self.sessions.pop(sid, None):
                     session.closed = True
-                    around.spawn(session.close())
+                    around.forget(sid)
+                    around.spawn(session.close(reason))
             case Publicize(event=name, room=room, participant=participant, track=track):
                 around.publicize(webhook_event(name, room, participant, track))
             case OfferJobs(participant=participant, publisher=publisher):

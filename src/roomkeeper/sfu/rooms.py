@@ -148,6 +148,7 @@ class Rooms:
             publicize=self._webhooks.notify,
             spawn=self.spawn,
             refresh=self._refresh,
+            forget=self.forget_claims,
             closed=self._closed,
             delivered=self._count_delivered,
         )

@@ -6,6 +6,7 @@ media: a lost signal connection alone ends it only if no media ever came (facts,
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
@@ -46,6 +47,8 @@ SILENCE_POOR, SILENCE_LOST = 7.0, 12.0
 """Seconds without a packet from which the quality is told as poor, as lost."""
 LOSS_GOOD, LOSS_POOR = 0.05, 0.2
 """Shares of lost packets from which the quality is no longer excellent, no longer good."""
+FAREWELL_OF_MEDIA = 3.0
+"""Seconds that the peer connections of a session outlive it when its client is to reconnect."""
 REPLAY_WINDOW = 2.0
 REPLAY_BYTES = 1024 * 1024
 """Seconds and bytes of reliable data kept for a participant whose channels are not open yet."""
@@ -272,12 +275,17 @@ class Session:
         )
         self.host.apply(leave)
 
-    async def close(self) -> None:
+    async def close(self, reason: models.DisconnectReason) -> None:
         """Ends signal and media."""
         self.closed = True
         if self.sink is not None:
             self.sink.close()
             self.sink = None
+        self.connection.silence()
+        if reason == Reason.STATE_MISMATCH:
+            # A client that is just resuming waits for its peer connections before it reads that it must begin anew:
+            # torn down under it, they cost it 15 s.
+            await asyncio.sleep(FAREWELL_OF_MEDIA)
         await self.connection.close()
 
     def tick(self) -> None:

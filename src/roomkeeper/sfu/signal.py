@@ -322,8 +322,6 @@ class SignalEndpoint:
                 task.cancel()
             results = await asyncio.gather(reader, writer, return_exceptions=True)
             session.detach(sink)
-            if session.closed:
-                self._rooms.forget_claims(session.sid)
             for result in results:
                 if isinstance(result, Exception) and not isinstance(result, (WebSocketDisconnect, RuntimeError)):
                     logger.error("signal connection failed", exc_info=result, extra={"participant": session.sid})

@@ -312,12 +312,16 @@ class Connection(ABC):
         heard = [peer.ice.heard_at for peer in self.peers if peer.ice.heard_at is not None]
         return min(heard) if heard else None
 
-    async def close(self) -> None:
-        """Ends every peer connection."""
+    def silence(self) -> None:
+        """Takes no more packets in and sends none on; the peer connections stay."""
         for mid in list(self._published):
             self._forget(mid)
         for down in list(self.tracks.downs.values()):
             self._stop(down)
+
+    async def close(self) -> None:
+        """Ends every peer connection."""
+        self.silence()
         for peer in self.peers:
             await peer.close()
         self._observer = NOBODY
