@@ -332,7 +332,9 @@ class Dispatches:
             try:
                 job.state.CopyFrom(await self._workers.assign(job, passed_over=launch.passed_over))
             except NoWorker as nobody:
-                logger.info("no worker for a job", extra={"room": job.room.name, "agent_name": job.agent_name})
+                # Most agents are for rooms: that none is for a participant or a publisher is no news.
+                level = logging.INFO if job.type == agent.JobType.JT_ROOM else logging.DEBUG
+                logger.log(level, "no worker for a job", extra={"room": job.room.name, "agent_name": job.agent_name})
                 if self._strict:
                     return
                 await self._wait(launch, late=nobody.late)

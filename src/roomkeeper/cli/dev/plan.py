@@ -107,7 +107,8 @@ def plan(settings: DevSettings) -> Plan:
     )
     worker = Command(
         AGENT_NAME,
-        (sys.executable, str(_example()), "start"),
+        # Ctrl-C means now: an interview that goes on is not waited for.
+        (sys.executable, str(_example()), "start", "--drain-timeout", "1"),
         env,
         probes.says("registered worker"),
     )
