@@ -314,5 +314,5 @@ async def test_a_candidate_who_hangs_up_during_the_goodbye_leaves_no_room_behind
     await ear.hears_speech()
     await candidate.client.room.disconnect()
     async with asyncio.timeout(REPLY_WITHIN):
-        while (await lkapi.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms:  # noqa: ASYNC110 - nobody tells
+        while (await lkapi.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms:
             await asyncio.sleep(0.2)

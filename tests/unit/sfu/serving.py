@@ -48,7 +48,7 @@ async def serving(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that has no event of its own; the test's timeout bounds it."""
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         await asyncio.sleep(0.001)
 
 
