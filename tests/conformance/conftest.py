@@ -8,7 +8,6 @@ configure and kill the server.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -109,8 +108,7 @@ async def outcomes(
     """How the chosen scenarios went: all of them run at once, since each waits most of its time."""
     callspecs = (getattr(item, "callspec", None) for item in request.session.items)
     chosen = [spec.params["scenario"] for spec in callspecs if spec and callable(spec.params.get("scenario"))]
-    plays = (play(scenario, server, tmp_path_factory.mktemp("scenario"), reference) for scenario in chosen)
-    return Outcomes(dict(zip(chosen, await asyncio.gather(*plays), strict=True)))
+    return await play(chosen, server, lambda: tmp_path_factory.mktemp("scenario"), reference)
 
 
 @pytest.fixture

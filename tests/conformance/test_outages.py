@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import signal
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from livekit import api, rtc
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tests.conformance.support.clients import Client, Joiner, SignalPath
     from tests.conformance.support.stage import Outcomes, Scenario, Stage
 
+PATHS: Final[tuple[SignalPath, ...]] = ("v0", "v1")
 RESTART_PAUSE = 1.0
 SLOWEST_ORIGINAL = 30.0
 """Seconds in which clients of the original are back after any outage; on v1 they need several attempts."""
@@ -46,23 +49,21 @@ async def hear_each_other_again(ann: Client, bob: Client, *, within: float) -> N
     )
 
 
-async def a_network_lost_for(stage: Stage, seconds: float, path: SignalPath, *, within: float, unnoticed: bool) -> None:
-    """Lose all media for a while, the signal stays: both must hear each other again soon after."""
+async def a_network_lost_for(stage: Stage, seconds: float, *, within: float, unnoticed: bool) -> None:
+    """Lose all media for a while, the signal stays: those who talked hear each other again soon after."""
     if stage.reference:
         within = max(within, SLOWEST_ORIGINAL)
     process = await stage.start_server(Options(advertise=RELAY_HOST))
     async with udp_relay(process.udp_port) as relay:
-        ann, bob = await talk(stage.joiner(process.server, path))
-        sids = ann.me.sid, bob.me.sid
+        talks = [await talk(stage.joiner(process.server, path)) for path in PATHS]
         relay.lossy = True
         await asyncio.sleep(seconds)  # the outage itself
         relay.lossy = False
-        assert relay.lost > 20 * seconds  # else it went another way
-        await hear_each_other_again(ann, bob, within=within)
-        assert not ann.saw("disconnected")
-        if unnoticed:
-            assert not ann.saw("reconnecting")
-            assert (ann.me.sid, bob.me.sid) == sids
+        assert relay.lost > 20 * seconds  # else the media went another way
+        await asyncio.gather(*(hear_each_other_again(*each, within=within) for each in talks))
+        for client in itertools.chain(*talks):
+            assert not client.saw("disconnected")
+            assert not (unnoticed and client.saw("reconnecting"))
 
 
 async def a_signal_lost_for_8_seconds(stage: Stage, path: SignalPath) -> None:
@@ -82,21 +83,37 @@ async def a_signal_lost_for_8_seconds(stage: Stage, path: SignalPath) -> None:
         await ann.close()
 
 
-async def a_server_restarted(stage: Stage, path: SignalPath) -> None:
-    """Kill the server and start it again: both come back by themselves."""
+async def a_deletion_that_was_missed(stage: Stage, path: SignalPath) -> None:
+    """Delete the room while the signal is lost: the client is told at last, and does not bring the room back."""
+    async with signal_line(stage.server) as line:
+        ann = await stage.join("ann", url=line.url, path=path)
+        line.blocked = True
+        line.cut()
+        await ann.wait_for("reconnecting")
+        await stage.lkapi.room.delete_room(api.DeleteRoomRequest(room=stage.room))
+        line.blocked = False
+        await ann.wait_for_disconnect(within=60)
+        assert not await stage.is_live()
+        await ann.close()
+
+
+async def a_server_restarted(stage: Stage) -> None:
+    """Kill the server and start it again: all come back by themselves."""
     process = await stage.start_server(Options())
-    ann, bob = await talk(stage.joiner(process.server, path))
+    talks = [await talk(stage.joiner(process.server, path)) for path in PATHS]
     process.kill()
     await asyncio.sleep(RESTART_PAUSE)  # the outage itself
     await asyncio.to_thread(process.start)
-    await hear_each_other_again(ann, bob, within=8)
-    assert not ann.saw("disconnected")
+    await asyncio.gather(*(hear_each_other_again(*each, within=8) for each in talks))
+    assert not any(client.saw("disconnected") for client in itertools.chain(*talks))
 
 
 async def an_agent_killed(stage: Stage, what: str) -> None:
     """Kill a job or its whole worker: the user sees the agent leave, later."""
     name = f"agent-of-{stage.room}"
-    async with agent_worker(stage.server, name) as worker:
+    async with contextlib.AsyncExitStack() as stack:
+        async with stage.heavy:
+            worker = await stack.enter_async_context(agent_worker(stage.server, name))
         ann = await stage.join("ann")
         request = api.CreateAgentDispatchRequest(room=stage.room, agent_name=name, metadata="listen")
         await stage.lkapi.agent_dispatch.create_dispatch(request)
@@ -153,21 +170,20 @@ async def a_receiver_away_for_a_minute_and_the_server_restarted(stage: Stage) ->
 
 
 SCENARIOS: Mapping[str, Scenario] = {
-    **{
-        f"a_network_lost_for_{seconds}_seconds_{path}": partial(
-            a_network_lost_for, seconds=seconds, path=path, within=within, unnoticed=unnoticed
-        )
-        for path in ("v0", "v1")
-        for seconds, within, unnoticed in ((5, 3.0, True), (15, 15.0, False), (25, 10.0, False))
-    },
-    **{f"a_signal_lost_for_8_seconds_{path}": partial(a_signal_lost_for_8_seconds, path=path) for path in ("v0", "v1")},
-    **{f"a_server_restarted_{path}": partial(a_server_restarted, path=path) for path in ("v0", "v1")},
-    **{f"a_killed_{what}": partial(an_agent_killed, what=what) for what in ("job", "worker")},
-    "a_receiver_away_for_10_seconds": a_receiver_away_for_10_seconds,
     "a_receiver_away_for_a_minute_and_the_server_restarted": a_receiver_away_for_a_minute_and_the_server_restarted,
+    "a_network_lost_for_25_seconds": partial(a_network_lost_for, seconds=25, within=10, unnoticed=False),
+    "a_network_lost_for_15_seconds": partial(a_network_lost_for, seconds=15, within=15, unnoticed=False),
+    "a_network_lost_for_5_seconds": partial(a_network_lost_for, seconds=5, within=3, unnoticed=True),
+    **{f"a_killed_{what}": partial(an_agent_killed, what=what) for what in ("job", "worker")},
+    **{f"a_deletion_that_was_missed_{path}": partial(a_deletion_that_was_missed, path=path) for path in PATHS},
+    **{f"a_signal_lost_for_8_seconds_{path}": partial(a_signal_lost_for_8_seconds, path=path) for path in PATHS},
+    "a_server_restarted": a_server_restarted,
+    "a_receiver_away_for_10_seconds": a_receiver_away_for_10_seconds,
 }
-MARKS = {
-    "a_receiver_away_for_a_minute_and_the_server_restarted": [pytest.mark.improvement],
+IMPROVEMENTS = {
+    "a_receiver_away_for_a_minute_and_the_server_restarted",
+    "a_deletion_that_was_missed_v0",
+    "a_deletion_that_was_missed_v1",
 }
 
 
@@ -175,7 +191,10 @@ MARKS = {
 @pytest.mark.own_server
 @pytest.mark.parametrize(
     "scenario",
-    [pytest.param(scenario, id=name, marks=MARKS.get(name, [])) for name, scenario in SCENARIOS.items()],
+    [
+        pytest.param(scenario, id=name, marks=[pytest.mark.improvement] if name in IMPROVEMENTS else [])
+        for name, scenario in SCENARIOS.items()
+    ],
 )
 async def test_nobody_is_lost_by(scenario: Scenario, outcomes: Outcomes) -> None:
     outcomes.of(scenario)

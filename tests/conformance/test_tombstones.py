@@ -9,7 +9,6 @@ import pytest
 from livekit import api, rtc
 
 from tests.conformance.support.clients import Client
-from tests.conformance.support.line import signal_line
 from tests.conformance.support.signal import join_request
 
 if TYPE_CHECKING:
@@ -82,22 +81,6 @@ async def test_a_room_created_again_lets_old_tokens_in(
     await delete(server, room)
     created = await lkapi.room.create_room(api.CreateRoomRequest(name=room))
     assert await (await join("ann", token=token)).room.sid == created.sid
-
-
-@pytest.mark.improvement
-async def test_a_client_that_missed_the_deletion_is_told_and_does_not_resurrect_the_room(
-    join: Joiner, path: SignalPath, server: Server, room: str
-) -> None:
-    async with signal_line(server) as line:
-        ann = await join("ann", url=line.url)
-        line.blocked = True
-        line.cut()
-        await ann.wait_for("reconnecting")
-        await delete(server, room)
-        line.blocked = False
-        await ann.wait_for_disconnect(within=30)
-        assert not await rooms(server, room)
-        await ann.close()
 
 
 async def test_strictly_an_old_token_resurrects_a_deleted_room(original: Server, room: str, path: SignalPath) -> None:

@@ -26,7 +26,7 @@ KEY = "devkey"
 SECRET = "a-conformance-secret-of-enough-length"
 Kind = Literal["standard", "egress", "ingress", "sip", "agent"]
 
-READY_WITHIN = 15.0
+READY_WITHIN = 30.0
 STOP_WITHIN = 15.0
 
 

@@ -17,9 +17,10 @@ from tests.conformance.support.server import Options, Server, ServerProcess
 from tests.conformance.support.signal import Signal, signal_to
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from tests.conformance.support.clients import SignalPath
     from tests.conformance.support.server import Kind
 
 TOLERANCE = 1.5
@@ -38,6 +39,7 @@ class Stage:
         folder: For files of the scenario.
         reference: An executable of livekit-server to start instead of `roomkeeper sfu`.
         stack: Closes what was opened.
+        heavy: Held while starting a process, so that the processes of many scenarios do not start at once.
     """
 
     server: Server
@@ -47,6 +49,7 @@ class Stage:
     folder: Path
     reference: str | None
     stack: AsyncExitStack
+    heavy: asyncio.Semaphore
     _processes: list[ServerProcess] = field(default_factory=list)
 
     async def create(self, **fields: Any) -> float:  # noqa: ANN401 - fields of CreateRoomRequest
@@ -89,24 +92,25 @@ class Stage:
         process = ServerProcess(options, self.folder / f"server-{len(self._processes)}.log", self.reference)
         self._processes.append(process)
         self.stack.callback(process.kill)
-        await asyncio.to_thread(process.start)
+        async with self.heavy:
+            await asyncio.to_thread(process.start)
         return process
 
-    def joiner(self, server: Server, path: str = "v0") -> Joiner:
-        """Let SDK clients join the scenario's room on another server."""
-        joiner = Joiner(server, self.room, "v1" if path == "v1" else "v0")
+    def joiner(self, server: Server, path: SignalPath = "v0") -> Joiner:
+        """Let SDK clients join another server: on v0 the scenario's room, on v1 one beside it."""
+        joiner = Joiner(server, self.room if path == "v0" else f"{self.room}-{path}", path)
         self.stack.push_async_callback(joiner.close)
         return joiner
 
 
 @asynccontextmanager
-async def stage(server: Server, folder: Path, reference: str | None) -> AsyncIterator[Stage]:
+async def stage(server: Server, folder: Path, reference: str | None, heavy: asyncio.Semaphore) -> AsyncIterator[Stage]:
     """Set a stage for one scenario."""
     room = f"room-{uuid4().hex[:12]}"
     async with AsyncExitStack() as stack, api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
         join = Joiner(server, room)
         stack.push_async_callback(join.close)
-        yield Stage(server, room, join, lkapi, folder, reference, stack)
+        yield Stage(server, room, join, lkapi, folder, reference, stack, heavy)
 
 
 def approximately(took: float, seconds: float, what: str) -> None:
@@ -133,11 +137,18 @@ class Outcomes:
             raise error
 
 
-async def play(scenario: Scenario, server: Server, folder: Path, reference: str | None) -> BaseException | None:
-    """Run one scenario, and return what went wrong."""
-    try:
-        async with stage(server, folder, reference) as set_up:
-            await scenario(set_up)
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the scenario's own test raises it
-        return error
-    return None
+async def play(
+    scenarios: Sequence[Scenario], server: Server, folders: Callable[[], Path], reference: str | None
+) -> Outcomes:
+    """Run scenarios all at once, and return how they went."""
+    heavy = asyncio.Semaphore(1)
+
+    async def one(scenario: Scenario) -> BaseException | None:
+        try:
+            async with stage(server, folders(), reference, heavy) as set_up:
+                await scenario(set_up)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the scenario's own test raises it
+            return error
+        return None
+
+    return Outcomes(dict(zip(scenarios, await asyncio.gather(*map(one, scenarios)), strict=True)))
