@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from roomkeeper import __version__
 from roomkeeper.control.assets import Page
 from roomkeeper.control.problems import EXCEPTION_HANDLERS, problem_response
+from roomkeeper.control.sessions import Sessions
 from roomkeeper.control.tokens import issue_token
 
 if TYPE_CHECKING:
@@ -23,25 +26,46 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from roomkeeper.control.config import ControlConfig
+    from roomkeeper.control.plane import Plane
+
+READY_WITHIN = 2.0
+"""Seconds in which the database must answer."""
 
 LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
-def create_app(config: ControlConfig) -> Starlette:
-    """Build the application."""
+def create_app(config: ControlConfig, plane: Plane | None = None) -> Starlette:
+    """Build the application.
+
+    Args:
+        config: How it listens and which LiveKit server it speaks for.
+        plane: Keeps the sessions; None: tokens and pages only.
+    """
     page = Page(config.pages / "interview", config.livekit_url)
 
     async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})
 
     async def readyz(request: Request) -> JSONResponse:
-        if page.built:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "pages not built"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        status = await _not_ready(page, plane)
+        return JSONResponse({"status": status or "ok"}, HTTPStatus.SERVICE_UNAVAILABLE if status else HTTPStatus.OK)
 
+    api: list[BaseRoute] = [Route("/token", issue_token, methods=["POST"])]
+    hooks: list[BaseRoute] = []
+    if plane is not None:
+        keys = {config.api_key: config.api_secret}
+        sessions = Sessions(plane.store, plane.listing, plane.carrier, plane.deliveries, plane.outbox, keys)
+        api += sessions.routes()
+        hooks.append(Route("/webhooks/livekit", plane.hooks.endpoint, methods=["POST"]))
     middleware = [
-        # Another page on this machine (a development server of a web page) may ask for a token; the web at large not.
-        Middleware(CORSMiddleware, allow_origin_regex=LOOPBACK_ORIGINS, allow_methods=["*"], allow_headers=["*"])
+        # Another page on this machine (a development server of a web page) may call, the web at large not.
+        Middleware(
+            CORSMiddleware,
+            allow_origin_regex=LOOPBACK_ORIGINS,
+            allow_origins=config.origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
     ]
     if config.dev:
         middleware.insert(0, Middleware(LoopbackHostOnly))
@@ -49,7 +73,8 @@ def create_app(config: ControlConfig) -> Starlette:
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Mount("/api", routes=[Route("/token", issue_token, methods=["POST"])]),
+            *hooks,
+            Mount("/api", routes=api),
             Mount("/", page),
         ],
         middleware=middleware,
@@ -57,6 +82,18 @@ def create_app(config: ControlConfig) -> Starlette:
     )
     app.state.config = config
     return app
+
+
+async def _not_ready(page: Page, plane: Plane | None) -> str:
+    """Say what is missing; empty if nothing is."""
+    if plane is None:
+        return "" if page.built else "pages not built"
+    try:
+        async with asyncio.timeout(READY_WITHIN):
+            await plane.store.find("")
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return "the database does not answer"
+    return ""
 
 
 class LoopbackHostOnly:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from roomkeeper.control.adoption import Adopters
+from roomkeeper.control.delivery import Receiver
+from roomkeeper.control.plane import PlaneConfig
+from roomkeeper.errors import ConfigError
+from roomkeeper.lifecycle.policy import Kind, Policies
 from roomkeeper.settings import setting
 
 BUILT_PAGES = Path(__file__).parent / "pages"
@@ -29,3 +36,72 @@ class ControlConfig:
     """Seconds for which a token may be used to join."""
     pages: Path = BUILT_PAGES
     """Folder of the built pages."""
+    database: str = ""
+    """`sqlite:///…` or `postgresql://…`; empty: tokens and pages only, no sessions are kept."""
+    report_url: str = ""
+    """Where reports go; empty: nowhere, unless `receivers` says so."""
+    report_secret: str = ""
+    """`whsec_…`, with which that receiver verifies them."""
+    receivers: Mapping[str, str] = field(default_factory=dict)
+    """Further receivers: secret by URL; in the file only."""
+    origins: tuple[str, ...] = ()
+    """Where pages that call this API come from, such as `https://interviews.example.com`; loopback always may."""
+
+    def __post_init__(self) -> None:
+        if bool(self.report_url) != bool(self.report_secret):
+            raise ConfigError("`report_url` and `report_secret` of [control] go together: set both or none.")
+
+    def plane(self, adopters: Adopters) -> PlaneConfig:
+        """Return what the control plane works on.
+
+        Args:
+            adopters: Which rooms are kept, and how; see `read_adopters`.
+
+        Raises:
+            ConfigError: A receiver that cannot be used.
+        """
+        receivers = dict(self.receivers)
+        if self.report_url:
+            receivers[self.report_url] = self.report_secret
+        return PlaneConfig(
+            database=self.database,
+            livekit_url=self.livekit_url,
+            api_key=self.api_key,
+            api_secret=self.api_secret,
+            adopters=adopters,
+            receivers=tuple(Receiver(url, secret) for url, secret in receivers.items()),
+        )
+
+
+def read_adopters(file: Mapping[str, Any], agent: str = "") -> Adopters:
+    """Read which agents' rooms are kept, and their policies.
+
+    Args:
+        file: The settings file: `[policy]` for all, `[agents.NAME.policy]` for an agent; an empty `[agents.NAME]` will
+            do to have its rooms kept.
+        agent: The agent of the `control` section; its rooms are kept too.
+
+    Raises:
+        ConfigError: A table that is none, or a policy that cannot be read; says which.
+    """
+    agents = _table(file, "agents")
+    tables = {name: _table(agents, name, "agents.") for name in agents}
+    for name, table in tables.items():
+        if unknown := table.keys() - {"policy"}:
+            raise ConfigError(f"`{min(unknown)}` in [agents.{name}] is no setting; known is policy.")
+    policies = Policies(
+        common=_table(file, "policy"),
+        agents={name: _table(table, "policy", f"agents.{name}.") for name, table in tables.items()},
+    )
+    policies.check()
+    names = {*tables, agent} - {""}
+    return Adopters(
+        agents={name: policies.resolve(name, Kind.WEB) for name in names}, default=policies.resolve("", Kind.WEB)
+    )
+
+
+def _table(file: Mapping[str, Any], name: str, within: str = "") -> Mapping[str, Any]:
+    table = file.get(name, {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"`{within}{name}` must be a table: write [{within}{name}].")
+    return table

@@ -13,6 +13,7 @@ from roomkeeper.control.adoption import Adopters, Adoption
 from roomkeeper.control.carrier import Carrier
 from roomkeeper.control.delivery import Deliveries, Receiver, post
 from roomkeeper.control.hooks import Hooks
+from roomkeeper.control.listing import Listing
 from roomkeeper.control.reconciler import Reconciler
 from roomkeeper.control.room_api import RoomApi
 from roomkeeper.control.store.engine import open_engine
@@ -58,6 +59,8 @@ class Plane:
     carrier: Carrier
     reconciler: Reconciler
     deliveries: Deliveries
+    outbox: Outbox
+    listing: Listing
 
 
 class _Unlinked:
@@ -98,7 +101,7 @@ async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
         reconciler = Reconciler(store, adoption, rooms, carrier)
         loops = [asyncio.create_task(work) for work in (carrier.run(), reconciler.run(), deliveries.run())]
         try:
-            yield Plane(store, rooms, hooks, carrier, reconciler, deliveries)
+            yield Plane(store, rooms, hooks, carrier, reconciler, deliveries, outbox, Listing(engine))
         finally:
             for loop in loops:
                 loop.cancel()

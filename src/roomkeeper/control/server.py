@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from roomkeeper.control.app import create_app
+from roomkeeper.control.plane import run_plane
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from roomkeeper.control.adoption import Adopters
     from roomkeeper.control.config import ControlConfig
+
+logger = logging.getLogger(__name__)
 
 GRACE = 3
 """Seconds that open requests get when the server is told to stop."""
 
 
 def serve(config: ControlConfig) -> None:
-    """Listen until SIGINT or SIGTERM."""
+    """Give out tokens and pages, without keeping sessions, until SIGINT or SIGTERM."""
     uvicorn.run(
         create_app(config),
         host=config.host,
@@ -26,3 +37,56 @@ def serve(config: ControlConfig) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
+
+
+def keep(config: ControlConfig, adopters: Adopters) -> None:
+    """Keep sessions, and answer for them, until SIGINT or SIGTERM.
+
+    Args:
+        config: With a database.
+        adopters: Which rooms are kept.
+
+    Raises:
+        ConfigError: The database or a receiver cannot be used.
+    """
+    asyncio.run(_keep(config, adopters))
+
+
+async def _keep(config: ControlConfig, adopters: Adopters) -> None:
+    async with run_plane(config.plane(adopters)) as plane:
+        settings = uvicorn.Config(
+            create_app(config, plane),
+            host=config.host,
+            port=config.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE,
+        )
+        server = _Server(settings)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop)
+        await server.serve()
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, and leaves signals to us: uvicorn raises them again before the plane could be closed."""
+
+    def stop(self) -> None:
+        """Finish open requests, then return."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        for server in self.servers if self.started else ():
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
+                logger.info("control plane listens", extra={"host": host, "port": port})
