@@ -1,8 +1,10 @@
 """The command line: thin, and quick to start, since each command imports what it needs when it runs.
 
 ```
-sfu    the room server            logs      what servers print
-dev/   everything on this machine extras    "install roomkeeper[…]"
+sfu        the room server             logs      what servers print
+serve      the control plane           extras    "install roomkeeper[…]"
+dev/       everything on this machine  remote    what speaks to a control plane
+sessions, explain, end, redeliver      over HTTP
 ```
 """
 
@@ -14,7 +16,7 @@ from typing import Annotated
 import typer
 
 from roomkeeper import __version__
-from roomkeeper.cli import dev, sfu
+from roomkeeper.cli import dev, end, explain, redeliver, serve, sessions, sfu
 from roomkeeper.errors import RoomkeeperError
 
 app = typer.Typer(
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 app.command()(dev.dev)
 app.command()(sfu.sfu)
+for command in (serve.serve, sessions.sessions, explain.explain, end.end, redeliver.redeliver):
+    app.command()(command)
 
 
 def _print_version(wanted: bool) -> None:

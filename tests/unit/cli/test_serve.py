@@ -1,0 +1,163 @@
+"""`roomkeeper serve` as a process, told of a room by signed webhooks, and the commands that speak to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from livekit.protocol import models
+from livekit.protocol.webhook import WebhookEvent
+
+from roomkeeper.wire import webhooks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SETTINGS = """
+[control]
+port = 0
+livekit_url = "http://127.0.0.1:9"
+report_url = "http://127.0.0.1:9/reports"
+report_secret = "whsec_c2VjcmV0"
+
+[policy]
+linger = 1
+
+[agents.interviewer.policy]
+time_limit = 3600
+"""
+
+
+@dataclass
+class Served:
+    """A control plane of its own folder."""
+
+    folder: Path
+    process: subprocess.Popen[str]
+    address: str = ""
+
+    def roomkeeper(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "roomkeeper.cli", *arguments, "--url", self.address]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False, cwd=self.folder)
+
+    def json(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
+        run = self.roomkeeper(*arguments, "--json")
+        assert run.returncode == 0, run.stderr
+        return json.loads(run.stdout)
+
+    def hook(self, event: WebhookEvent, *, secret: str = "secret") -> int:
+        body = webhooks.encode(event)
+        signed = webhooks.sign(body, api_key="devkey", secret=secret, now=time.time())
+        request = urllib.request.Request(  # noqa: S310 - our own address
+            f"{self.address}/webhooks/livekit",
+            body,
+            {"Authorization": signed, "Content-Type": webhooks.CONTENT_TYPE},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    (tmp_path / "roomkeeper.toml").write_text(SETTINGS)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMKEEPER_"))}
+    argv = [sys.executable, "-m", "roomkeeper.cli", "serve"]
+    process = subprocess.Popen(argv, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    served = Served(tmp_path, process)
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            entry = json.loads(line)
+            if entry["message"] == "control plane listens":
+                served.address = f"http://127.0.0.1:{entry['port']}"
+                break
+        assert served.address
+        yield served
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=30)
+        assert process.returncode == 0, rest
+        assert "Traceback" not in rest
+        assert "whsec_" not in rest
+        assert "eyJ" not in rest
+
+
+def joined(room: str, identity: str, *, agent: bool = False) -> WebhookEvent:
+    person = models.ParticipantInfo(sid=f"PA_{identity}", identity=identity, state=models.ParticipantInfo.ACTIVE)
+    if agent:
+        person.kind = models.ParticipantInfo.AGENT
+        person.attributes["lk.agent_name"] = "interviewer"
+    return WebhookEvent(
+        event="participant_joined",
+        id=f"EV_{identity}",
+        room=models.Room(name=room, sid="RM_1"),
+        participant=person,
+    )
+
+
+def test_a_session_is_kept_listed_ended_explained_and_its_report_sent_again(served: Served) -> None:
+    assert served.hook(joined("tea [1]", "agent", agent=True)) == 200
+    assert served.hook(joined("tea [1]", "ann")) == 200
+    [session] = served.json("sessions")["sessions"]
+    assert (session["room"], session["state"], session["users"]) == ("tea [1]", "live", ["ann"])
+    table = served.roomkeeper("sessions", "--state", "open").stdout
+    assert session["id"] in table
+    assert "live" in table
+
+    ended = served.roomkeeper("end", "tea [1]", "--detail", "closing time")
+    assert ended.stdout == f"{session['id']} is ended: operator_ended (by operator).\n"
+    why = served.roomkeeper("explain", session["id"]).stdout
+    assert "operator asked to end it as operator_ended: closing time" in why
+    assert "linger" not in why
+    explained = served.json("explain", "RM_1")
+    assert (explained["reason"], explained["decisive"]["event"]) == ("operator_ended", "EndAsked")
+    assert served.json("redeliver", session["id"])["session"] == session["id"]
+
+    unknown = served.roomkeeper("explain", "coffee")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "No session of this id or room" in unknown.stderr
+    assert served.hook(joined("tea [1]", "eve"), secret="forged") == 401
+
+
+def test_a_control_plane_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "roomkeeper.cli", "sessions", "--url", "http://127.0.0.1:9"]
+    run = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path)
+    assert run.returncode == 1
+    assert "The control plane cannot be reached" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('[control]\ndatabase = "mysql://x/y"', "neither sqlite:/// nor postgresql://"),
+        ('[control]\nreport_url = "http://127.0.0.1:9/x"', "`report_url` and `report_secret`"),
+        ("[policy]\nholds = 3", "holds"),
+        ("[agents.interviewer]\nlinger = 3", "`linger` in [agents.interviewer] is no setting"),
+        ("agents = 3", "`agents` must be a table"),
+        ('[control.receivers]\n"nowhere" = "whsec_c2VjcmV0"', "A receiver's URL begins with"),
+    ],
+)
+def test_settings_that_cannot_work_are_one_line_before_anything_is_served(
+    tmp_path: Path, settings: str, said: str
+) -> None:
+    (tmp_path / "roomkeeper.toml").write_text(f"{settings}\n")
+    argv = [sys.executable, "-m", "roomkeeper.cli", "serve", "--port", "0"]
+    run = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path)
+    assert run.returncode == 1
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+    assert "whsec_" not in run.stderr.replace("must be `whsec_`", "")
