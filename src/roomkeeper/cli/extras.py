@@ -29,9 +29,10 @@ def needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "roomkeeper":
+        package = (error.name or "").partition(".")[0]
+        if package == "roomkeeper":
             raise
-        raise _missing(extra, error.name) from error
+        raise _missing(extra, package) from error
 
 
 def require(extra: str, *packages: str) -> None:
@@ -45,5 +46,5 @@ def require(extra: str, *packages: str) -> None:
             raise _missing(extra, package)
 
 
-def _missing(extra: str, package: str | None) -> MissingExtra:
+def _missing(extra: str, package: str) -> MissingExtra:
     return MissingExtra(f"Run: pip install 'roomkeeper[{extra}]' ({package} was not found)")
