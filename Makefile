@@ -35,6 +35,7 @@ dev: setup ## Start room server, interviewer and page on this machine
 test: setup chromium $(JS_MODULES) ## Run every test: python, web, conformance, browser, install
 	npm --prefix web test
 	$(BIN)/coverage run -m pytest tests/unit tests/architecture
+	$(BIN)/coverage report --include="src/roomkeeper/lifecycle/*" --fail-under=100
 	$(BIN)/coverage report
 	$(BIN)/pytest --ignore=tests/unit --ignore=tests/architecture
 
