@@ -59,6 +59,7 @@ class Runner:
             # The first join loads what later ones find loaded.
             await clients.join_time(subject.target, self._room(), "v1")
             subject.figures.add("memory, no room", "MB", subject.target.memory(), limit=plan.BASE_LIMIT, judged="max")
+            subject.figures.add("own memory, no room", "MB", subject.target.own_memory(), note="without mapped files")
         for number in range(self._plan.rounds):
             for path in PATHS:
                 _say(f"joins, subscriptions, audio and calls over {path}, round {number + 1}")
@@ -92,7 +93,7 @@ class Runner:
     async def _sessions(self, subject: Subject, kind: plan.Kind, count: int) -> None:
         target, figures = subject.target, subject.figures
         at = f"{count} {kind} session{'s' if count > 1 else ''}"
-        empty = target.memory()
+        empty = target.own_memory()
         start, used = 0.0, Usage()
         async with AsyncExitStack() as stack:
             if kind == "light":
@@ -102,10 +103,10 @@ class Runner:
             lines = await stack.enter_async_context(aclosing(load))
             async for line in lines:
                 if line["phase"] == "steady":
-                    full = target.memory()
+                    full = target.own_memory()
                     if empty is not None and full is not None:
                         room = (full - empty) / count
-                        figures.add(f"memory per room at {at}", "MB/room", room, limit=plan.ROOM_LIMIT)
+                        figures.add(f"own memory per room at {at}", "MB/room", room, limit=plan.ROOM_LIMIT)
                     start, used = time.perf_counter(), target.usage()
                 elif line["phase"] == "over":
                     seconds, spent = time.perf_counter() - start, target.usage() - used
@@ -128,7 +129,7 @@ class Runner:
             aclosing(_load(target, "churn", self._plan.churn, self._room())) as lines,
         ):
             async for line in lines:
-                now = target.memory()
+                now = target.own_memory()
                 if line["phase"] == "churned" and now is not None:
                     memory.append(now)
                 elif line["phase"] == "done":
@@ -136,13 +137,13 @@ class Runner:
                     for name, value in line["milliseconds"].items():
                         figures.add(f"{name} in churn", "ms", value)
         await asyncio.sleep(CHURN_REST)
-        rest = target.memory()
+        rest = target.own_memory()
         if len(memory) > CHURN_TELLS and rest is not None:
             warm = int(len(memory) * CHURN_WARM)
-            figures.add("memory in churn", "MB", *memory, note=f"{memory[0]:.1f} at first, {rest:.1f} at rest")
+            figures.add("own memory in churn", "MB", *memory, note=f"{memory[0]:.1f} at first, {rest:.1f} at rest")
             left = max(0.0, rest - memory[warm]) / ((1 - CHURN_WARM) * self._plan.churn)
             note = f"from a share of {CHURN_WARM:g} of the rooms on"
-            figures.add("memory left behind", "MB/room", left, limit=plan.LEFT_LIMIT, note=note)
+            figures.add("own memory left behind", "MB/room", left, limit=plan.LEFT_LIMIT, note=note)
 
     def _waits(self, subject: Subject) -> None:
         figures, waits = subject.figures, subject.waits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -81,6 +82,20 @@ class Target:
             return None
         info = self.process.memory_full_info()
         return float(getattr(info, "pss", info.rss)) / MB
+
+    def own_memory(self) -> float | None:
+        """Returns the memory in MB without mapped files, whose pages come and go as the system likes.
+
+        Where the system does not tell it, this is the RSS.
+        """
+        if self.process is None:
+            return None
+        status = Path(f"/proc/{self.process.pid}/status")
+        if status.exists():
+            anonymous = re.search(r"^RssAnon:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+            if anonymous is not None:
+                return int(anonymous[1]) * 1024 / MB
+        return float(self.process.memory_info().rss) / MB
 
 
 @contextmanager
