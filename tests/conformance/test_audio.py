@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from livekit import rtc
 
-from tests.conformance.support.clients import mute
+from tests.conformance.support.clients import Joiner, mute
+from tests.conformance.support.relay import RELAY_HOST, tcp_relay
+from tests.conformance.support.server import Options
 from tests.conformance.support.sound import hear_silence, hear_tone
 
 if TYPE_CHECKING:
-    from tests.conformance.support.clients import Joiner, SignalPath
+    from collections.abc import Callable
+
+    from tests.conformance.support.clients import SignalPath
+    from tests.conformance.support.server import ServerProcess
 
 ANN_HZ, BOB_HZ = 440.0, 1000.0
 
@@ -190,3 +195,31 @@ async def test_a_track_carries_its_name_source_and_kind(join: Joiner, source: rt
     )
     assert theirs.mime_type.lower() in {"audio/opus", "audio/red"}  # the original wraps Opus in RED
     assert theirs.sid.startswith("TR_A")
+
+
+@pytest.mark.improvement  # the original lets its TCP port be told only together with all addresses of the machine
+async def test_who_has_no_udp_is_heard_over_tcp(
+    start_server: Callable[[Options], ServerProcess], room: str, path: SignalPath
+) -> None:
+    process = start_server(Options(advertise=RELAY_HOST))
+    joiner = Joiner(process.server, room, path)
+    async with tcp_relay(process.udp_port) as carried:
+        ann, bob = await joiner("ann"), await joiner("bob")
+        await asyncio.gather(ann.speak(ANN_HZ), bob.speak(BOB_HZ))
+        at_ann, at_bob = await asyncio.gather(ann.wait_for_track("bob"), bob.wait_for_track("ann"))
+        await asyncio.gather(hear_tone(at_ann, BOB_HZ), hear_tone(at_bob, ANN_HZ))
+        assert sum(count > 1000 for count in carried) >= 2
+        await joiner.close()
+
+
+async def test_a_video_track_breaks_nothing(join: Joiner, path: SignalPath) -> None:
+    bob, ann = await join("bob"), await join("ann")
+    source = rtc.VideoSource(320, 240)
+    publishing = asyncio.ensure_future(ann.me.publish_track(rtc.LocalVideoTrack.create_video_track("camera", source)))
+    await asyncio.wait([publishing], timeout=1)  # a server without video refuses, and the SDK may wait for ever
+    publishing.cancel()
+    await asyncio.gather(publishing, return_exceptions=True)
+    await ann.speak(ANN_HZ)
+    event = await bob.wait_for("track_subscribed", lambda track, *_: track.kind == rtc.TrackKind.KIND_AUDIO)
+    await hear_tone(event.args[0], ANN_HZ)
+    await source.aclose()

@@ -13,6 +13,7 @@ from tests.conformance.support.sound import hear_silence, hear_tone
 
 if TYPE_CHECKING:
     from tests.conformance.support.clients import Joiner, SignalPath
+    from tests.conformance.support.server import Server
     from tests.conformance.support.twirp import Twirp
 
 
@@ -220,3 +221,15 @@ async def test_a_sent_data_packet_reaches_participants_of_either_path(
     await lkapi.room.send_data(api.SendDataRequest(room=room, data=b"hi", kind=api.DataPacket.RELIABLE, topic="t"))
     for client in (ann, bob):
         assert (await client.wait_for("data_received")).args[0].data == b"hi"
+
+
+@pytest.mark.parametrize("method", ["ForwardParticipant", "MoveParticipant"])
+async def test_moving_a_participant_is_for_others(
+    join: Joiner, twirp: Twirp, server: Server, room: str, method: str
+) -> None:
+    await join("ann")
+    body = {"room": room, "identity": "ann", "destination_room": f"{room}-2"}
+    token = server.token(room_admin=True, room=room, destination_room=f"{room}-2")
+    answer = await twirp(f"RoomService/{method}", body, token=token)
+    assert answer.status >= 400
+    assert answer.json["code"] in {"unimplemented", "internal", "unknown", "unavailable"}

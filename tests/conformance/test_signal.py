@@ -175,6 +175,16 @@ async def test_a_track_that_is_neither_audio_nor_video_is_unsupported(open_signa
     assert (response.reason, response.add_track.cid) == (Reason.UNSUPPORTED_TYPE, "x")
 
 
+@pytest.mark.improvement  # of a server that does not forward video, over one that would not say so
+async def test_a_video_track_is_refused_clearly(open_signal: OpenSignal) -> None:
+    ann = await open_signal("ann")
+    await ann.wait_for("join")
+    await ann.send(add_track=rtc.AddTrackRequest(cid="cam", type=models.VIDEO, source=models.CAMERA, name="camera"))
+    response = await ann.wait_for("request_response")
+    assert (response.reason, response.add_track.cid) == (Reason.UNSUPPORTED_TYPE, "cam")
+    assert "video" in response.message.lower()
+
+
 async def test_a_leave_is_heard_by_the_others(open_signal: OpenSignal) -> None:
     bob, ann = await open_signal("bob"), await open_signal("ann")
     await ann.wait_for("join")

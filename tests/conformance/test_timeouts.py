@@ -34,9 +34,9 @@ async def an_empty_room_closes_after_its_empty_timeout(stage: Stage) -> None:
 
 
 async def a_room_with_only_a_dependent_closes_after_its_empty_timeout(stage: Stage, kind: Kind) -> None:
-    created = await stage.create(empty_timeout=3, departure_timeout=60)
+    created = await stage.create(empty_timeout=6, departure_timeout=60)
     dependent = await stage.signal("dependent", kind=kind)
-    await stage.closes(3, after=created)
+    await stage.closes(6, after=created)
     leave = await dependent.wait_for("leave")
     assert leave.reason == models.ROOM_CLOSED
 
@@ -53,9 +53,9 @@ async def a_left_room_closes_after_20_seconds_by_default(stage: Stage) -> None:
 
 
 async def a_participant_keeps_the_room_alive(stage: Stage, kind: Kind, *, hidden: bool = False) -> None:
-    await stage.create(empty_timeout=1, departure_timeout=1)
+    await stage.create(empty_timeout=6, departure_timeout=1)
     ann = await stage.signal("ann", kind=kind, hidden=hidden)
-    await asyncio.sleep(5)  # much longer than both timeouts
+    await asyncio.sleep(8)  # longer than both timeouts
     assert await stage.is_live()
     left = await stage.goodbye(ann)
     await stage.closes(1, after=left)
@@ -79,14 +79,14 @@ async def an_agent_that_stays_does_not_hold_the_room(stage: Stage) -> None:
 
 
 async def who_returns_in_time_finds_the_same_room(stage: Stage) -> None:
-    await stage.create(empty_timeout=1, departure_timeout=3)
+    await stage.create(empty_timeout=6, departure_timeout=5)
     await stage.goodbye(await stage.signal("ann"))
     await asyncio.sleep(1.5)  # within the timeout
     again = await stage.signal("ann")
-    await asyncio.sleep(4)  # beyond the timeout, had it run on
+    await asyncio.sleep(6)  # beyond both timeouts, had they run on
     assert await stage.is_live()
     left = await stage.goodbye(again)
-    await stage.closes(3, after=left)
+    await stage.closes(5, after=left)
 
 
 async def gone(watcher: Client, identity: str, within: float) -> rtc.RemoteParticipant:

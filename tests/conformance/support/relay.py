@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -90,3 +91,31 @@ async def udp_relay(port: int) -> AsyncIterator[UdpRelay]:
         yield relay
     finally:
         await relay.close()
+
+
+@asynccontextmanager
+async def tcp_relay(port: int) -> AsyncIterator[list[int]]:
+    """Relay connections to a TCP port of the server.
+
+    Yields:
+        The bytes that each connection carried toward the server, also while it still does.
+    """
+    carried: list[int] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, index: int | None) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if index is not None:
+                    carried[index] += len(data)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        carried.append(0)
+        index = len(carried) - 1
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, far_writer, index), pump(far_reader, writer, None))
+
+    async with await asyncio.start_server(connect, RELAY_HOST, port):
+        yield carried
