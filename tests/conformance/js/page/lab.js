@@ -28,21 +28,22 @@ function plain(value) {
 
 /** Listens to one audio track: its tone by FFT, its silence by a worklet that sees every sample. */
 class Ear {
-  static async open(track) {
-    const ear = new Ear();
-    ear.track = track;
-    ear.element = track.attach(); // Chrome feeds WebAudio from a remote track only while an element plays it
-    ear.context = new AudioContext();
-    await ear.context.audioWorklet.addModule('silence.js');
-    const source = ear.context.createMediaStreamSource(new MediaStream([track.mediaStreamTrack]));
-    ear.analyser = ear.context.createAnalyser();
-    ear.analyser.fftSize = 4096; // 11.7 Hz a bin at 48 kHz
-    ear.analyser.smoothingTimeConstant = 0;
-    ear.silence = new AudioWorkletNode(ear.context, 'silence', { processorOptions: { threshold: SILENCE } });
-    ear.silence.port.onmessage = ({ data }) => ear.answer(data);
-    source.connect(ear.analyser);
-    source.connect(ear.silence);
-    return ear;
+  constructor(track) {
+    this.track = track;
+    track.attach(); // Chrome feeds WebAudio from a remote track only while an element plays it
+    this.context = new AudioContext();
+    this.analyser = this.context.createAnalyser();
+    this.analyser.fftSize = 4096; // 11.7 Hz a bin at 48 kHz
+    this.analyser.smoothingTimeConstant = 0;
+  }
+
+  async open() {
+    await this.context.audioWorklet.addModule('silence.js');
+    this.silence = new AudioWorkletNode(this.context, 'silence', { processorOptions: { threshold: SILENCE } });
+    this.silence.port.onmessage = ({ data }) => this.answer(data);
+    const source = this.context.createMediaStreamSource(new MediaStream([this.track.mediaStreamTrack]));
+    source.connect(this.analyser);
+    source.connect(this.silence);
   }
 
   /** The loudest frequency in Hz, 0 in silence. */
@@ -77,11 +78,28 @@ class Ear {
   }
 }
 
-async function listen(track, _publication, participant) {
-  if (track.kind !== 'audio') return;
-  await ears.get(participant.identity)?.close();
-  ears.set(participant.identity, await Ear.open(track));
-  record('listening', participant);
+/**
+ * Listen to the audio of everybody. The room's state is looked at, not its events: after a full reconnect
+ * livekit-client 2.23 holds events back for up to two seconds, and gives them out at the next reconnect only
+ * (Room.emitWhenConnected while RTCEngine.pendingReconnect).
+ */
+function listen() {
+  for (const participant of lab.room?.remoteParticipants.values() ?? []) {
+    for (const { track } of participant.audioTrackPublications.values()) {
+      if (!track || ears.get(participant.identity)?.track === track) continue;
+      ears.get(participant.identity)?.close();
+      const ear = new Ear(track);
+      ears.set(participant.identity, ear);
+      ear.open().then(() => record('listening', participant));
+    }
+  }
+}
+
+/** Equal as JSON, whatever the order of an object's keys. */
+function same(one, other) {
+  if (typeof one !== 'object' || typeof other !== 'object' || !one || !other) return one === other;
+  const keys = Object.keys(one);
+  return keys.length === Object.keys(other).length && keys.every((key) => same(one[key], other[key]));
 }
 
 const lab = {
@@ -93,7 +111,6 @@ const lab = {
   async join(url, token, { room = {}, connect = {} } = {}) {
     lab.room = new livekit.Room(room);
     for (const name of Object.values(livekit.RoomEvent)) lab.room.on(name, (...args) => record(name, ...args));
-    lab.room.on('trackSubscribed', listen);
     await lab.room.connect(url, token, connect);
   },
 
@@ -101,7 +118,7 @@ const lab = {
   until(name, args = [], since = 0) {
     const fits = (event) =>
       event.name === name &&
-      args.every((want, i) => want === null || JSON.stringify(want) === JSON.stringify(event.args[i]));
+      args.every((want, i) => want === null || same(want, event.args[i]));
     const seen = events.slice(since).find(fits);
     if (seen) return seen;
     return new Promise((resolve) => {
@@ -153,4 +170,5 @@ const lab = {
   stats: (identity) => ears.get(identity).stats(),
 };
 
+setInterval(listen, 50);
 window.lab = lab;
