@@ -13,7 +13,7 @@ from tests.conformance.js.lab import HUM_HZ, MICROPHONE_HZ
 
 if TYPE_CHECKING:
     from tests.conformance.js.conftest import OpenTab
-    from tests.conformance.js.lab import Tab
+    from tests.conformance.js.lab import SignalLine, Tab
     from tests.conformance.support.clients import SignalPath
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -113,3 +113,17 @@ async def test_a_bad_token_is_refused_with_its_status(ann: Tab, room: str, path:
     )
     assert refused == 401
     assert await ann.until("disconnected") == [DisconnectReason.USER_REJECTED]
+
+
+@pytest.mark.improvement
+async def test_a_page_that_was_away_cannot_bring_a_deleted_room_back(
+    ann: Tab, room: str, path: SignalPath, line: SignalLine, lkapi: api.LiveKitAPI
+) -> None:
+    await ann.join(room, "ann", path=path, url=line.url)
+    line.cut()
+    await lkapi.room.delete_room(api.DeleteRoomRequest(room=room))
+    (reason,) = await ann.until("disconnected")
+    assert reason in {None, DisconnectReason.ROOM_DELETED}  # the latter if it was back before the deletion
+    refused = "(url) => lab.room.connect(url, lab.token).catch(({ status }) => status)"
+    assert await ann.run(refused, ann.server.ws) == 404
+    assert (await lkapi.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms == []

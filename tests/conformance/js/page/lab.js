@@ -109,6 +109,7 @@ const lab = {
 
   /** Join a room; `room` are Room options, `connect` those of connect(). */
   async join(url, token, { room = {}, connect = {} } = {}) {
+    lab.token = token;
     lab.room = new livekit.Room(room);
     for (const name of Object.values(livekit.RoomEvent)) lab.room.on(name, (...args) => record(name, ...args));
     await lab.room.connect(url, token, connect);
