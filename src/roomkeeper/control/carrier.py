@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, assert_never
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from roomkeeper.control.room_api import RoomApiFailed
 from roomkeeper.lifecycle.actions import (
@@ -98,15 +101,23 @@ class Carrier:
     async def run(self) -> None:
         """Carry out until cancelled; what is under way then is left to whoever claims it next."""
         while True:
-            tasks = await self._outbox.claim(AT_ONCE)
-            if tasks:
-                await asyncio.gather(*map(self._carry_out, tasks))
-                continue
-            self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), await self._nap())
-            except TimeoutError:
-                continue
+                if not await self.carry_out_due():
+                    await self._sleep()
+            except SQLAlchemyError:
+                logger.exception("the database failed")
+                await asyncio.sleep(LONGEST_NAP)
+
+    async def carry_out_due(self) -> int:
+        """Carry out what is due; returns how many deeds that were."""
+        self._wake.clear()
+        tasks = await self._outbox.claim(AT_ONCE)
+        await asyncio.gather(*map(self._carry_out, tasks))
+        return len(tasks)
+
+    async def _sleep(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), await self._nap())
 
     async def _nap(self) -> float:
         due = await self._outbox.next_due()

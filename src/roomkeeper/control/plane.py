@@ -17,9 +17,9 @@ from roomkeeper.control.listing import Listing
 from roomkeeper.control.reconciler import Reconciler
 from roomkeeper.control.room_api import RoomApi
 from roomkeeper.control.store.engine import open_engine
+from roomkeeper.control.store.migrate import migrate
 from roomkeeper.control.store.outbox import Outbox
 from roomkeeper.control.store.store import Store
-from roomkeeper.control.store.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,8 +89,7 @@ async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
         ConfigError: The database cannot be used.
     """
     async with open_engine(config.database) as engine:
-        async with engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+        await migrate(engine)
         store = Store(engine)
         rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
         deliveries = Deliveries(store, engine, config.receivers, post)

@@ -11,6 +11,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from roomkeeper.control.room_api import RoomApiFailed
 from roomkeeper.lifecycle.events import ControlStarted, LookFailed, ParticipantJoined
 from roomkeeper.lifecycle.state import State
@@ -63,13 +65,18 @@ class Reconciler:
 
     async def run(self) -> None:
         """Compare until cancelled; the first round tells every open session that the control plane was away."""
-        for session in await self._store.open_sessions():
-            await self._store.tell(session.id, ControlStarted(at=0))
+        started = False
         while True:
             try:
+                if not started:
+                    for session in await self._store.open_sessions():
+                        await self._store.tell(session.id, ControlStarted(at=0))
+                    started = True
                 await self.compare()
             except RoomApiFailed as error:
                 logger.warning("rooms could not be listed", extra={"error": error.detail})
+            except SQLAlchemyError:
+                logger.exception("the database failed")
             await asyncio.sleep(EVERY)
 
     async def compare(self) -> Round:
