@@ -31,7 +31,10 @@ def main() -> int:
     Returns:
         1 if `--check` was asked for and a limit was missed, else 0.
     """
-    parser = argparse.ArgumentParser(prog="bench/sfu", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="bench/sfu",
+        description="Measures roomkeeper sfu, and other LiveKit servers beside it; see bench/README.md.",
+    )
     parser.add_argument("--quick", action="store_true", help="half a minute instead of minutes: a smoke test")
     parser.add_argument(
         "--against",
