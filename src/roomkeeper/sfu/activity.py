@@ -43,24 +43,24 @@ def announce(room: Room, changed: Sequence[models.SpeakerInfo]) -> list[Signal]:
 
 
 def qualities(room: Room, measured: Mapping[str, tuple[models.ConnectionQuality, float]]) -> list[Signal]:
-    """Tells changed connection qualities.
+    """Tells connection qualities to everybody who has not been told them, and sees the participant.
 
     Args:
         room: Whose connections were measured.
         measured: `PA_` sid → quality, and score from 0 to 5.
     """
-    changed: list[rtc.ConnectionQualityInfo] = []
-    for sid, (quality, score) in measured.items():
-        participant = room.participants.get(sid)
-        if participant is not None and participant.quality != quality:
-            participant.quality = quality
-            changed.append(rtc.ConnectionQualityInfo(participant_sid=sid, quality=quality, score=score))
     told: list[Signal] = []
-    for listener in room.present() if changed else []:
-        seen = [info for info in changed if _hears(room, listener, info.participant_sid)]
-        if seen:
-            message = rtc.SignalResponse(connection_quality=rtc.ConnectionQualityUpdate(updates=seen))
+    for listener in room.present():
+        news = [
+            rtc.ConnectionQualityInfo(participant_sid=sid, quality=quality, score=score)
+            for sid, (quality, score) in measured.items()
+            if listener.told_quality.get(sid) != quality and _hears(room, listener, sid)
+        ]
+        if news:
+            listener.told_quality |= {info.participant_sid: info.quality for info in news}
+            message = rtc.SignalResponse(connection_quality=rtc.ConnectionQualityUpdate(updates=news))
             told.append(Signal(listener.sid, message))
+        listener.told_quality = {sid: known for sid, known in listener.told_quality.items() if sid in measured}
     return told
 
 

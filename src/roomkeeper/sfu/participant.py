@@ -77,7 +77,7 @@ class Participant:
     told_allowed: dict[str, bool] = field(default_factory=dict)
     allowed: dict[str, frozenset[str] | None] | None = None
     last_sequence: int = 0
-    quality: models.ConnectionQuality | None = None
+    told_quality: dict[str, models.ConnectionQuality] = field(default_factory=dict)
     disconnect_reason: models.DisconnectReason = models.DisconnectReason.UNKNOWN_REASON
 
     @classmethod

@@ -341,6 +341,19 @@ def test_speakers_are_told_only_when_something_changed() -> None:
     assert {(s.sid, s.message.speakers_changed.speakers[0].active) for s in silent} == {(ann, False), (bob, False)}
 
 
+def test_a_quality_is_told_once_to_each_who_sees_the_participant_also_to_latecomers() -> None:
+    room = new_room()
+    ann = enter(room, "ann")
+    publish(room, ann)
+    measured = {ann: (models.ConnectionQuality.EXCELLENT, 5.0)}
+    assert [signal.sid for signal in activity.qualities(room, measured)] == [ann]
+    assert activity.qualities(room, measured) == []
+    bob = enter(room, "bob")
+    assert [signal.sid for signal in activity.qualities(room, measured)] == [bob]
+    poor = {ann: (models.ConnectionQuality.POOR, 2.0)}
+    assert {signal.sid for signal in activity.qualities(room, poor)} == {ann, bob}
+
+
 class AnyRoom(RuleBasedStateMachine):
     """People come, publish, quarrel and go in any order."""
 
