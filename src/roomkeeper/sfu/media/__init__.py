@@ -3,10 +3,10 @@
 Read in this order:
 
 * `ice`      one port for everybody; STUN finds the transport a packet belongs to;
-* `peer`     one peer connection: DTLS, SRTP and the data channels;
+* `peer`     one peer connection: DTLS, SRTP and the data channels; `certificate`, shown by all of them;
 * `sdp`      what a client's description says, and how ours are written;
 * `forward`  RTP from a publisher's track to its subscribers, NACK and reports;
-* `negotiate`  who offers what: two peer connections (v0) or a single one (v1).
+* `connection`  all media of one client; `dual` over two peer connections (v0), `single` over one (v1).
 
 This package is the only importer of aiortc and aioice (architecture contract).
 """

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Slot:
-    """One m-section of our offers; `offered_idle` once the client has seen it inactive, so that it may be used anew."""
+    """One m-section of our offers.
+
+    Attributes:
+        offered_idle: The client has seen it inactive, so that it may be used anew.
+        last: The track it carried last. The python SDK takes no notice of one that comes back where it was.
+    """
 
     mid: str
     down: DownTrack | None = None
     offered_idle: bool = False
+    last: str = ""
 
 
 class DualConnection(Connection):
@@ -39,6 +45,8 @@ class DualConnection(Connection):
         self._outstanding: list[tuple[Slot, DownTrack | None]] | None = None
         self._offered_at = 0.0
         self._dirty = False
+        self._wanted: Mapping[str, Wanted] = {}
+        self._leaving: set[str] = set()  # tracks taken out since the last answer
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -98,9 +106,13 @@ class DualConnection(Connection):
                 self._start(down)
         if self._dirty:
             self._send_offer()
+        else:
+            self._leaving.clear()
+            self.want(self._wanted)
 
     def want(self, wanted: Mapping[str, Wanted]) -> None:
         """See `Connection`."""
+        self._wanted = wanted
         changed = False
         have: set[str] = set()
         for slot in self._slots:
@@ -109,6 +121,8 @@ class DualConnection(Connection):
             track = wanted.get(slot.down.up.sid)
             if track is None or track.up is not slot.down.up:
                 self._stop(slot.down)
+                self._leaving.add(slot.down.up.sid)
+                slot.last = slot.down.up.sid
                 slot.down = None
                 slot.offered_idle = False
                 changed = True
@@ -116,14 +130,15 @@ class DualConnection(Connection):
                 slot.down.paused = track.paused
                 have.add(slot.down.up.sid)
         for sid, track in wanted.items():
-            if sid not in have:
-                self._idle_slot().down = self._down(track, self.subscriber, DEFAULT_OPUS)
+            # A track is seen gone before it comes back: clients know it by this id.
+            if sid not in have and sid not in self._leaving:
+                self._idle_slot(sid).down = self._down(track, self.subscriber, DEFAULT_OPUS)
                 changed = True
         if changed:
             self.offer()
 
-    def _idle_slot(self) -> Slot:
-        idle = next((slot for slot in self._slots if slot.down is None and slot.offered_idle), None)
+    def _idle_slot(self, sid: str) -> Slot:
+        idle = next((s for s in self._slots if s.down is None and s.offered_idle and s.last != sid), None)
         if idle is None:
             idle = Slot(str(len(self._slots) + 1))
             self._slots.append(idle)
