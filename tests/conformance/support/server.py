@@ -142,6 +142,12 @@ class ServerProcess:
         """Where it listens."""
         return Server(f"http://127.0.0.1:{self.port}")
 
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it answers.
 
