@@ -130,7 +130,7 @@ async def join(server: Server, room: str, request: pytest.FixtureRequest) -> Asy
     path: SignalPath = request.getfixturevalue("path") if "path" in request.fixturenames else "v0"
     joiner = Joiner(server, room, path)
     yield joiner
-    await joiner.close()
+    await joiner.aclose()
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ async def test_who_has_no_udp_is_heard_over_tcp(
         at_ann, at_bob = await asyncio.gather(ann.wait_for_track("bob"), bob.wait_for_track("ann"))
         await asyncio.gather(hear_tone(at_ann, BOB_HZ), hear_tone(at_bob, ANN_HZ))
         assert sum(count > 1000 for count in carried) >= 2
-        await joiner.close()
+        await joiner.aclose()
 
 
 async def test_a_video_track_breaks_nothing(join: Joiner, path: SignalPath) -> None:

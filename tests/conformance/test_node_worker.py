@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -13,13 +14,15 @@ import pytest
 from livekit import api, rtc
 
 from tests.conformance.js.lab import npm_folder
+from tests.conformance.support.clients import Joiner
+from tests.conformance.support.server import Options
 from tests.conformance.support.sound import hear_tone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-    from tests.conformance.support.clients import Client, Joiner
-    from tests.conformance.support.server import Server
+    from tests.conformance.support.clients import Client
+    from tests.conformance.support.server import Server, ServerProcess
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -109,6 +112,11 @@ async def test_a_node_worker_takes_jobs_of_the_api_and_of_tokens_and_is_heard(
         await asyncio.gather(hear_it_out(by_api, 550), hear_it_out(by_token, 770))
 
 
-async def test_a_nameless_node_worker_takes_every_new_room(server: Server, join: Joiner) -> None:
-    async with node_worker(server, ""):
+@pytest.mark.own_server
+async def test_a_nameless_node_worker_takes_every_new_room(
+    start_server: Callable[[Options], ServerProcess], room: str
+) -> None:
+    server = start_server(Options()).server  # an old room of another test's would get an agent as well
+    join = Joiner(server, room)
+    async with node_worker(server, ""), contextlib.aclosing(join):
         await hear_it_out(await join("user"), TONE_HZ)

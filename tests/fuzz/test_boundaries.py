@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from livekit import api
 
 from tests.conformance.support.clients import Client
@@ -36,6 +37,7 @@ SAMPLES_WHILE = 0.95
 """Share of the windows in which the bystander must hear the tone."""
 
 
+@pytest.mark.timeout(SECONDS + SETTLE + 60)
 async def test_no_input_hurts_anybody_but_its_sender(tmp_path: Path) -> None:
     log = tmp_path / "sfu.log"
     process = ServerProcess(Options(), log)

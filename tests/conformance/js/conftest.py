@@ -120,4 +120,4 @@ async def join(server: Server, room: str, path: SignalPath) -> AsyncIterator[Joi
     """Let participants of the python SDK join the room, on the loop of the browser."""
     joiner = Joiner(server, room, path)
     yield joiner
-    await joiner.close()
+    await joiner.aclose()

@@ -222,7 +222,7 @@ class Joiner:
         self.clients.append(client)
         return client
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Let every client leave."""
         for client in self.clients:
             await client.close()
