@@ -99,7 +99,7 @@ class Stage:
     def joiner(self, server: Server, path: SignalPath = "v0") -> Joiner:
         """Let SDK clients join another server: on v0 the scenario's room, on v1 one beside it."""
         joiner = Joiner(server, self.room if path == "v0" else f"{self.room}-{path}", path)
-        self.stack.push_async_callback(joiner.close)
+        self.stack.push_async_callback(joiner.aclose)
         return joiner
 
 
@@ -109,7 +109,7 @@ async def stage(server: Server, folder: Path, reference: str | None, heavy: asyn
     room = f"room-{uuid4().hex[:12]}"
     async with AsyncExitStack() as stack, api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
         join = Joiner(server, room)
-        stack.push_async_callback(join.close)
+        stack.push_async_callback(join.aclose)
         yield Stage(server, room, join, lkapi, folder, reference, stack, heavy)
 
 
