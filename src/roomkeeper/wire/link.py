@@ -11,6 +11,7 @@ more than we understand.
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Mapping  # noqa: TC003 - the reader looks at the annotations
 from dataclasses import MISSING, dataclass, field, fields
@@ -331,12 +332,21 @@ def _object(text: str | bytes, limit: int) -> dict[str, Any]:
     if size > limit:
         raise InvalidFrame(f"It has {size} bytes; {limit} are allowed.")
     try:
-        said = json.loads(text)
+        said = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise InvalidFrame("It is not JSON.") from None
     if not isinstance(said, dict):
         raise InvalidFrame("It is not a JSON object.")
     return said
+
+
+def _no_number(name: str) -> None:
+    """Refuse NaN and the infinities, which Python reads and no database takes.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(name)
 
 
 def _plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 - one of the dataclasses here
@@ -391,11 +401,16 @@ def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - one answ
         raise InvalidFrame(f"`{where}` has to be {_WORDS[hint]}.")
     if hint is int and not -_LARGEST <= value <= _LARGEST:
         raise InvalidFrame(f"`{where}` is out of range.")
-    if hint is str and where.rpartition(".")[2] in _SHORT and len(value) > MAX_NAME:
-        raise InvalidFrame(f"`{where}` has more than {MAX_NAME} characters.")
+    if hint is str and where.rpartition(".")[2] in _SHORT:
+        if len(value) > MAX_NAME:
+            raise InvalidFrame(f"`{where}` has more than {MAX_NAME} characters.")
+        if _UNFIT.search(value):
+            raise InvalidFrame(f"`{where}` has a character that no name has.")
     return value
 
 
 _WORDS: Final = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 _LARGEST: Final = 2**53
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters and halves of characters: no database takes all of them as a key."""
 _SHORT: Final = {"worker", "agent_name", "job", "room", "room_sid", "identity", "session", "reason", "type"}
