@@ -21,6 +21,7 @@ from roomkeeper.control.listing import BadCursor
 from roomkeeper.control.problems import Problem
 from roomkeeper.control.report import build
 from roomkeeper.lifecycle.actions import Ignored
+from roomkeeper.lifecycle.codec import dump_event
 from roomkeeper.lifecycle.events import EndAsked, EvidenceGiven
 from roomkeeper.lifecycle.policy import plain
 from roomkeeper.lifecycle.reasons import REASONS, By, Reason
@@ -203,10 +204,16 @@ class Sessions:
         return _answer(summary(session) | more)
 
     async def timeline(self, request: Request) -> JSONResponse:
-        """Answer with everything that happened, in words."""
+        """Answer with everything that happened, in words; with `?events=1` also as it is stored, the talk included."""
         session = await self._reached(request, admin_of(request, self._keys))
-        lines = explain(await self._store.journal(session.id)).timeline
-        return _answer({"session": session.id, "timeline": [line.plain() for line in lines]})
+        journal = await self._store.journal(session.id)
+        answer: dict[str, object] = {
+            "session": session.id,
+            "timeline": [line.plain() for line in explain(journal).timeline],
+        }
+        if request.query_params.get("events") == "1":
+            answer["events"] = [dump_event(event) for event in journal]
+        return _answer(answer)
 
     async def explain(self, request: Request) -> JSONResponse:
         """Answer with why the session went as it did; `text` is the same for a terminal."""
