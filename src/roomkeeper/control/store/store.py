@@ -174,6 +174,12 @@ class Store:
         async with self._engine.connect() as connection:
             return [load_session(json.loads(body)) for body in (await connection.execute(query)).scalars()]
 
+    async def unsettled(self) -> list[Session]:
+        """Return every session that goes on, or has ended and still has a room or a report to send."""
+        query = sa.select(sessions.c.body).where(sessions.c.unsettled.is_(True)).order_by(sessions.c.opened_at)
+        async with self._engine.connect() as connection:
+            return [load_session(json.loads(body)) for body in (await connection.execute(query)).scalars()]
+
     async def now(self) -> int:
         """Return the time that transitions go by, in milliseconds."""
         async with self._engine.connect() as connection:
@@ -267,6 +273,7 @@ def _row(session: Session) -> dict[str, object]:
         "reason": str(session.end.reason) if session.end is not None else None,
         "opened_at": session.opened_at,
         "ended_at": session.ended_at,
+        "unsettled": not (session.settled and session.report and not session.unreported),
         "body": json.dumps(dump_session(session), separators=(",", ":")),
     }
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    true,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -28,10 +41,13 @@ sessions = Table(
     Column("opened_at", BIG, nullable=False),
     Column("ended_at", BIG),
     Column("lines", Integer, nullable=False),  # of the journal: the number of the last one
+    # It goes on, or has ended and its room lives or its report waits.
+    Column("unsettled", Boolean, nullable=False, server_default=true()),
     Column("body", Text, nullable=False),
     UniqueConstraint("room", "generation"),
     Index(None, "state", "opened_at"),
     Index(None, "opened_at"),
+    Index(None, "unsettled", "opened_at"),
 )
 
 journal = Table(
