@@ -1,0 +1,54 @@
+"""What the control plane counts, for `/metrics`: one registry a plane, none for the process.
+
+What is exact is named as what it is. What Roomkeeper saves can only be known where the other course is known: see
+`saved_room_seconds` and `wasted_room_seconds`, and `docs/costs.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+PREFIX: Final = "roomkeeper_"
+
+
+class Metrics:
+    """The figures of one control plane.
+
+    Attributes:
+        registry: All of them, and whatever else wants to be shown.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        self.rounds = self._counter("reconciler_rounds", "Comparisons with the room API, by how they went.", "outcome")
+        self.looks = self._counter("reconciler_looks", "Rooms whose participants were listed.")
+        self.news = self._counter("reconciler_news", "Facts that a listing told first, by what they are.", "what")
+        self.rooms = self._gauge("rooms", "Live rooms of the LiveKit project: ours, or strange and untouched.", "whose")
+        self.unsettled = self._gauge("unsettled_sessions", "Sessions that go on, or whose room or report is not done.")
+        self.round_seconds = Histogram(
+            f"{PREFIX}reconciler_round_seconds", "How long a comparison took.", registry=self.registry
+        )
+        self.swept = self._counter("swept", "What was ended because its session had ended, by what it is.", "what")
+        self.saved_room_seconds = self._counter(
+            "saved_room_seconds",
+            "At least this long would rooms that were deleted with people in them have lived on: their departure time.",
+        )
+        self.saved_agent_seconds = self._counter(
+            "saved_agent_seconds", "At least this long would the agents in those rooms have stayed."
+        )
+        self.wasted_room_seconds = self._counter(
+            "wasted_room_seconds",
+            "How long rooms were seen to live although their session had ended and its linger was over.",
+        )
+        self.wasted_agent_seconds = self._counter(
+            "wasted_agent_seconds", "How long agents were seen in such rooms, summed over agents."
+        )
+        self.deliveries = self._counter("deliveries", "Tries to deliver an event to a receiver.", "outcome")
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"{PREFIX}{name}", meaning, labels, registry=self.registry)
