@@ -72,6 +72,20 @@ def load_session(data: Mapping[str, Json]) -> Session:
     return cast("Session", _load(data, {"Session": Session}))
 
 
+def dump_body(session: Session) -> dict[str, Json]:
+    """Turn what moves of a session into JSON: everything but its policy, which never changes and is half of it."""
+    return {"v": VERSION, "type": Session.__name__, **_body_writer()(session)}
+
+
+def load_body(data: Mapping[str, Json], policy: Policy) -> Session:
+    """Read a session that `dump_body` wrote, or `dump_session`; the policy is the given one.
+
+    Raises:
+        IllegalCall: it was written by a newer version, or is no session.
+    """
+    return cast("Session", _load({**data, "policy": cast("Any", policy)}, {Session.__name__: Session}))
+
+
 def _dump(value: SessionOpened | Event | Action | Session) -> dict[str, Json]:
     return {"v": VERSION, "type": type(value).__name__, **_writer(cast("Any", type(value)))(value)}
 
@@ -114,7 +128,7 @@ def _reader(hint: Any) -> Reader:  # noqa: ANN401 - annotations have no common t
     """Make what reads values of an annotation."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Policy:
-        return read_policy
+        return lambda value: value if isinstance(value, Policy) else read_policy(value)
     if is_dataclass(hint):
         return _dataclass_reader(cast("type", hint))
     if isinstance(hint, type) and issubclass(hint, StrEnum):
@@ -154,9 +168,14 @@ def _optional_reader(read: Reader) -> Reader:
     return read if read is _as_it_is else lambda value: None if value is None else read(value)
 
 
-def _dataclass_writer(kind: type) -> Reader:
+@cache
+def _body_writer() -> Reader:
+    return _dataclass_writer(Session, without="policy")
+
+
+def _dataclass_writer(kind: type, without: str = "") -> Reader:
     hints = get_type_hints(kind)
-    writers = [(line.name, _writer(hints[line.name])) for line in fields(cast("Any", kind))]
+    writers = [(line.name, _writer(hints[line.name])) for line in fields(cast("Any", kind)) if line.name != without]
     return lambda value: {name: write(getattr(value, name)) for name, write in writers}
 
 

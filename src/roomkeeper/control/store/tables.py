@@ -43,6 +43,8 @@ sessions = Table(
     Column("lines", Integer, nullable=False),  # of the journal: the number of the last one
     # It goes on, or has ended and its room lives or its report waits.
     Column("unsettled", Boolean, nullable=False, server_default=true()),
+    # Never changes, and is half of a session: written once, beside the body that every event writes anew.
+    Column("policy", Text, nullable=False, server_default="{}"),
     Column("body", Text, nullable=False),
     UniqueConstraint("room", "generation"),
     Index(None, "state", "opened_at"),
@@ -80,6 +82,7 @@ outbox = Table(
     Column("claim", String(64)),
     Column("claimed_until", BIG, nullable=False, default=0),
     Column("tries", Integer, nullable=False, default=0),
+    Column("asked", Integer, nullable=False, server_default="1"),  # how often; who settles names what they carried out
     Column("asked_at", BIG, nullable=False),
     Column("parked_at", BIG),
     Column("error", Text),
@@ -105,6 +108,7 @@ deliveries = Table(
     Column("body", Text, nullable=False),
     Column("created_at", BIG, nullable=False),
     Column("due_at", BIG, nullable=False),
+    Column("claim", String(64)),
     Column("claimed_until", BIG, nullable=False, default=0),
     Column("tries", Integer, nullable=False, default=0),
     Column("delivered_at", BIG),
