@@ -198,6 +198,7 @@ def begin(opened: SessionOpened) -> tuple[Session, tuple[Action, ...]]:
         dispatcher=opened.dispatcher,
         policy=opened.policy,
         host=opened.host,
+        metadata=opened.metadata,
         opened_at=opened.at,
         since=opened.at,
     )

@@ -176,6 +176,7 @@ class Session:
         check_ins: Check-ins the silent user has not answered, for the next agent to go on from.
         timers: The alarms that are set.
         egresses: Recordings and streams that are running.
+        metadata: The application's own, for every dispatch; None: the dispatches of the room have it.
         keeps_room: True if people go on in the room after the end (a transfer).
         report: Revision of the last report; 0 before the first.
         unreported: True if there are facts that no report has.
@@ -214,6 +215,7 @@ class Session:
     look: Look | None = None
     timers: Mapping[TimerKind, int] = field(default_factory=dict)
     egresses: tuple[str, ...] = ()
+    metadata: str | None = None
     keeps_room: bool = False
     report: int = 0
     unreported: bool = False

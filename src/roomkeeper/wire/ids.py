@@ -5,6 +5,9 @@ Source: livekit/protocol `utils/guid/id.go`.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import secrets
 import string
 from typing import Final
@@ -16,3 +19,13 @@ _LENGTH: Final = 12
 def new_id(prefix: str) -> str:
     """Return a new id, such as `AJ_` and twelve characters."""
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+
+
+def derived_id(prefix: str, *parts: str | int, secret: str) -> str:
+    """Return the id that follows from some parts: always the same, and known only to who holds the secret."""
+    number = int.from_bytes(hmac.digest(secret.encode(), json.dumps(parts).encode(), hashlib.sha256))
+    letters = []
+    for _ in range(_LENGTH):
+        number, place = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[place])
+    return prefix + "".join(letters)
