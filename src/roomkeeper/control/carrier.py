@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from roomkeeper.control.dispatching import Wanted
+from roomkeeper.control.metrics import Metrics
 from roomkeeper.control.room_api import RoomApiFailed
 from roomkeeper.lifecycle.actions import (
     AcceptJob,
@@ -40,7 +42,8 @@ from roomkeeper.lifecycle.events import (
     RoomFinished,
     TimerFired,
 )
-from roomkeeper.lifecycle.state import State, room_state
+from roomkeeper.lifecycle.state import Standing, State, room_state
+from roomkeeper.lifecycle.vocabulary import ParticipantKind
 
 if TYPE_CHECKING:
     from roomkeeper.control.room_api import RoomApi
@@ -50,8 +53,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EPOCH, SESSION = "roomkeeper.epoch", "roomkeeper.session"
-"""Attributes of a job that we dispatched."""
 LONGEST_NAP = 1.0
 """Seconds between two looks at the outbox when nobody wakes the carrier: another replica may have put something in."""
 AT_ONCE = 16
@@ -84,14 +85,24 @@ class Carrier:
         rooms: The LiveKit server.
         agents: Where jobs are reached.
         audience: Who hears of it.
+        metrics: Count what was saved.
     """
 
-    def __init__(self, store: Store, outbox: Outbox, rooms: RoomApi, agents: Agents, audience: Audience) -> None:
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        rooms: RoomApi,
+        agents: Agents,
+        audience: Audience,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store = store
         self._outbox = outbox
         self._rooms = rooms
         self._agents = agents
         self._audience = audience
+        self._metrics = metrics or Metrics()
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -143,10 +154,7 @@ class Carrier:
             case WriteRoomState():
                 await self._write_state(session)
             case DeleteRoom(room=room, sid=sid):
-                if session.state is State.ENDED:
-                    await self._write_state(session)
-                if await self._rooms.delete(room, sid=sid, session=session.id) and sid is not None:
-                    await self._tell(session, RoomFinished(at=0, sid=sid, told_by="deletion"))
+                await self._delete(session, room, sid)
             case RemoveParticipant(identity=identity):
                 await self._rooms.remove(session.room, identity)
                 await self._tell(session, ParticipantRemoved(at=0, identity=identity))
@@ -178,15 +186,26 @@ class Carrier:
     async def _write_state(self, session: Session) -> None:
         """Write what is current now, not what was when it was asked for."""
         if session.room_sid is not None:
-            await self._rooms.write_state(session.room, room_state(session, await self._store.now()))
+            state = room_state(session, await self._store.now())
+            await self._rooms.write_state(session.room, session.room_sid, state)
+
+    async def _delete(self, session: Session, room: str, sid: str | None) -> None:
+        """Delete the session's room; whether it was still there or not, it is gone afterwards."""
+        if session.state is State.ENDED:
+            await self._write_state(session)
+        deleted = await self._rooms.delete(room, sid=sid, session=session.id)
+        if deleted is not None:
+            agents = sum(person.kind is ParticipantKind.AGENT for person in session.participants)
+            self._metrics.deleted(deleted, agents)
+        if sid is not None:
+            await self._tell(session, RoomFinished(at=0, sid=sid, told_by="deletion"))
 
     async def _dispatch(self, session: Session, epoch: int) -> None:
         if epoch not in {session.current, session.successor}:
             return  # a later epoch has been sent for meanwhile
         try:
-            dispatch = await self._rooms.dispatch(
-                session.room, session.agent_name, metadata="", attributes={EPOCH: str(epoch), SESSION: session.id}
-            )
+            wanted = _wanted(session, epoch)
+            dispatch = await self._rooms.dispatch(session.room, wanted, metadata=session.metadata)
         except RoomApiFailed as error:
             # The core repeats a dispatch that brought nobody, and gives up after the policy's time.
             await self._tell(session, DispatchFailed(at=0, epoch=epoch, error=error.detail))
@@ -201,3 +220,9 @@ class Carrier:
         else:
             await self._store.tell(session.id, seen)
         self.wake()
+
+
+def _wanted(session: Session, epoch: int) -> Wanted:
+    over = [each for each in session.epochs if each.standing in {Standing.OVER, Standing.FENCED}]
+    names = {name for each in over for name in (each.job, each.identity) if name is not None}
+    return Wanted(agent_name=session.agent_name, session=session.id, epoch=epoch, over=names)

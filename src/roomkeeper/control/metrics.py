@@ -6,9 +6,12 @@ What is exact is named as what it is. What Roomkeeper saves can only be known wh
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from livekit.protocol.models import Room
 
 PREFIX: Final = "roomkeeper_"
 
@@ -46,6 +49,18 @@ class Metrics:
             "wasted_agent_seconds", "How long agents were seen in such rooms, summed over agents."
         )
         self.deliveries = self._counter("deliveries", "Tries to deliver an event to a receiver.", "outcome")
+
+    def deleted(self, room: Room, agents: int) -> None:
+        """Count a room that was deleted because its session had ended.
+
+        Args:
+            room: As it was; with people in it, it would have lived for its departure time after the last of them left.
+            agents: How many were in it.
+        """
+        self.swept.labels("room").inc()
+        if room.num_participants:
+            self.saved_room_seconds.inc(room.departure_timeout)
+            self.saved_agent_seconds.inc(room.departure_timeout * agents)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}{name}", meaning, labels, registry=self.registry)

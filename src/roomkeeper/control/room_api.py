@@ -1,4 +1,4 @@
-"""The room server, as the control plane acts on it: five verbs, each idempotent, each bounded in time.
+"""The room server, as the control plane acts on it: a few verbs, each idempotent, each bounded in time.
 
 Only LiveKit's public API is used, so that it may be Cloud, livekit-server or roomkeeper.sfu.
 """
@@ -6,19 +6,22 @@ Only LiveKit's public API is used, so that it may be Cloud, livekit-server or ro
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
 from livekit import api
-from livekit.protocol import models
+from livekit.protocol import agent_dispatch, models
 
+from roomkeeper.control import dispatching
 from roomkeeper.control.facts import seen
 from roomkeeper.errors import RoomkeeperError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from roomkeeper.control.dispatching import Wanted
     from roomkeeper.lifecycle.events import RoomSeen
 
 KEY = "roomkeeper"
@@ -55,11 +58,17 @@ class RoomApi:
             RoomApiFailed: No answer; that is not absence.
         """
         found = await self._find(room)
-        if found is None:
-            return seen(None, ())
+        return seen(None, ()) if found is None else seen(found.sid, await self.people(room))
+
+    async def people(self, room: str) -> list[models.ParticipantInfo]:
+        """List everybody in a room; nobody if there is no such room.
+
+        Raises:
+            RoomApiFailed: No answer.
+        """
         with _failures():
             listed = await self._api.room.list_participants(api.ListParticipantsRequest(room=room))
-        return seen(found.sid, listed.participants)
+        return list(listed.participants)
 
     async def rooms(self) -> list[models.Room]:
         """List every room of the project.
@@ -70,20 +79,25 @@ class RoomApi:
         with _failures():
             return list((await self._api.room.list_rooms(api.ListRoomsRequest())).rooms)
 
-    async def write_state(self, room: str, state: Mapping[str, object]) -> bool:
+    async def write_state(self, room: str, sid: str, state: Mapping[str, object]) -> bool:
         """Write the session's state into the room's metadata, and send it as data.
 
         Other keys of the metadata stay. Metadata that is no JSON object belongs to somebody else and is left alone;
         then the state goes out as data only.
 
+        Args:
+            room: The room's name.
+            sid: The room that is meant; another one of that name is another session's.
+            state: What everybody is to see.
+
         Returns:
-            False if there is no such room.
+            False if that room is not there.
 
         Raises:
             RoomApiFailed: No answer.
         """
         found = await self._find(room)
-        if found is None:
+        if found is None or found.sid != sid:
             return False
         with _failures():
             merged = _merged(found.metadata, state)
@@ -96,7 +110,7 @@ class RoomApi:
             )
         return True
 
-    async def delete(self, room: str, *, sid: str | None, session: str) -> bool:
+    async def delete(self, room: str, *, sid: str | None, session: str) -> models.Room | None:
         """Delete a room, if it is the one meant.
 
         Args:
@@ -105,19 +119,19 @@ class RoomApi:
             session: The session's id.
 
         Returns:
-            False if that room is not there.
+            The room as it was; None if that one is not there.
 
         Raises:
             RoomApiFailed: No answer.
         """
         found = await self._find(room)
         if found is None:
-            return False
+            return None
         if (found.sid != sid) if sid is not None else (carried_session(found.metadata) != session):
-            return False
+            return None
         with _failures_unless_gone():
             await self._api.room.delete_room(api.DeleteRoomRequest(room=room))
-        return True
+        return found
 
     async def remove(self, room: str, identity: str) -> None:
         """Take somebody out of a room; not being there is success.
@@ -128,14 +142,13 @@ class RoomApi:
         with _failures_unless_gone():
             await self._api.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=identity))
 
-    async def dispatch(self, room: str, agent_name: str, *, metadata: str, attributes: Mapping[str, str]) -> str:
-        """Send an agent into a room.
+    async def dispatch(self, room: str, wanted: Wanted, *, metadata: str | None = None) -> str:
+        """Send an agent into a room, unless one is on its way there for the same epoch; see `dispatching`.
 
         Args:
-            room: The room's name.
-            agent_name: Which agent.
-            metadata: The application's own, passed on unchanged.
-            attributes: Of the job; they carry the epoch.
+            room: The room's name; it is there, so that no dispatch makes one that nobody asked for.
+            wanted: Which agent.
+            metadata: The application's own; None: what the room's first dispatch of this agent had.
 
         Returns:
             The dispatch's id.
@@ -143,10 +156,24 @@ class RoomApi:
         Raises:
             RoomApiFailed: It was refused, or there was no answer.
         """
-        request = api.CreateAgentDispatchRequest(room=room, agent_name=agent_name, metadata=metadata)
-        request.attributes.update(attributes)
+        service = self._api.agent_dispatch
         with _failures():
-            return (await self._api.agent_dispatch.create_dispatch(request)).id
+            listed = await service.list_dispatch(room)
+        plan = dispatching.plan(listed, wanted, time.time())
+        for dispatch in plan.drop:
+            with _failures_unless_gone():
+                await service.delete_dispatch(dispatch, room)
+        if plan.keep is not None:
+            return plan.keep
+        request = api.CreateAgentDispatchRequest(
+            room=room,
+            agent_name=wanted.agent_name,
+            metadata=plan.metadata if metadata is None else metadata,
+            restart_policy=agent_dispatch.JobRestartPolicy.JRP_NEVER,
+        )
+        request.attributes.update({dispatching.EPOCH: str(wanted.epoch), dispatching.SESSION: wanted.session})
+        with _failures():
+            return (await service.create_dispatch(request)).id
 
     async def stop_egress(self, egress: str) -> None:
         """Stop a recording; one that has ended is success.
