@@ -96,7 +96,9 @@ def read_adopters(file: Mapping[str, Any], agent: str = "") -> Adopters:
     policies.check()
     names = {*tables, agent} - {""}
     return Adopters(
-        agents={name: policies.resolve(name, Kind.WEB) for name in names}, default=policies.resolve("", Kind.WEB)
+        agents={name: policies.resolve(name, Kind.WEB) for name in names},
+        default=policies.resolve("", Kind.WEB),
+        policies=policies,
     )
 
 

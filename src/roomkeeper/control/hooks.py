@@ -79,7 +79,7 @@ class Hooks:
         if fact is None or not room:
             return False
         person = event.participant if event.HasField("participant") else None
-        session = await self._adoption.session_of(room, fact, person)
+        session = await self._adoption.session_of(room, fact, person, event.room.metadata)
         if session is None:
             return False
         told = await self._store.tell(session.id, fact, source=f"webhook {event.id}" if event.id else "")

@@ -95,7 +95,7 @@ async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
         deliveries = Deliveries(store, engine, config.receivers, post)
         outbox = Outbox(store, engine, replica=secrets.token_hex(8))
         carrier = Carrier(store, outbox, rooms, _Unlinked(), _Audience(deliveries))
-        adoption = Adoption(store, rooms, config.adopters)
+        adoption = Adoption(store, rooms, config.adopters, config.api_secret)
         hooks = Hooks(store, adoption, carrier, {config.api_key: config.api_secret})
         reconciler = Reconciler(store, adoption, rooms, carrier)
         loops = [asyncio.create_task(work) for work in (carrier.run(), reconciler.run(), deliveries.run())]

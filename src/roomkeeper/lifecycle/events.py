@@ -29,8 +29,8 @@ class SessionOpened:
         generation: 1 for the first session in a room of this name.
         agent_name: The agent in charge; empty for LiveKit's automatic dispatch.
         host: Identity that may end the session for all; empty: the first user.
-        metadata: The application's own words for the agent, passed on unchanged in every dispatch; None: not known here,
-            the dispatches of the room have them.
+        metadata: The application's own words for the agent, passed on unchanged in every dispatch; None: not known, the
+            dispatches of the room have them.
     """
 
     at: int
