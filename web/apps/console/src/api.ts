@@ -1,0 +1,140 @@
+// The control plane's HTTP interface, as far as the console needs it; docs/http.md describes it.
+
+export type State = "waiting" | "live" | "holding" | "recovering" | "ending" | "ended";
+
+/** One line of a list of sessions. Times are ISO 8601, UTC. */
+export interface Summary {
+  readonly id: string;
+  readonly room: string;
+  readonly generation: number;
+  readonly agent_name: string;
+  readonly state: State;
+  readonly since: string;
+  readonly reason: string | null;
+  readonly by: string | null;
+  readonly outcome: "finished" | "abandoned" | "failed" | null;
+  readonly detail: string | null;
+  readonly opened_at: string;
+  readonly live_at: string | null;
+  readonly ended_at: string | null;
+  readonly users: readonly string[];
+  readonly agent: string | null;
+}
+
+export interface Delivery {
+  readonly id: string;
+  readonly receiver: string;
+  readonly type: string;
+  readonly tries: number;
+  readonly error: string | null;
+  readonly due_at: string | null;
+  readonly delivered_at: string | null;
+  readonly parked_at: string | null;
+}
+
+export interface Details extends Summary {
+  readonly origin: string;
+  readonly policy: Readonly<Record<string, unknown>>;
+  readonly deliveries: readonly Delivery[];
+}
+
+/** One event in words. */
+export interface Line {
+  readonly at: string;
+  readonly after_ms: number;
+  readonly event: string;
+  readonly words: string;
+  readonly told_by: string | null;
+  readonly led_to: State | null;
+  readonly did: readonly string[];
+  readonly ignored: string | null;
+}
+
+/** An event as the journal holds it; `at` in milliseconds since the Unix epoch. */
+export interface JournalEvent {
+  readonly type: string;
+  readonly at: number;
+  readonly [field: string]: unknown;
+}
+
+export interface Timeline {
+  readonly timeline: readonly Line[];
+  readonly events: readonly JournalEvent[];
+}
+
+export interface Explanation {
+  readonly summary: string;
+  readonly because: string | null;
+  readonly findings: readonly string[];
+  readonly decisive: Line | null;
+}
+
+export interface Page {
+  readonly sessions: readonly Summary[];
+  readonly cursor: string | null;
+}
+
+/** An answer that is none: the status, and what the server says about it. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+export class Api {
+  constructor(readonly token: string) {}
+
+  /** Send a request with the operator's token.
+   * @throws ApiError the server refused; TypeError it cannot be reached.
+   */
+  async request(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    headers.set("Authorization", `Bearer ${this.token}`);
+    const response = await fetch(path, { ...init, headers, cache: "no-store" });
+    if (!response.ok) throw new ApiError(response.status, await problem(response));
+    return response;
+  }
+
+  page(query: Readonly<Record<string, string>>): Promise<Page> {
+    return this.#json(`/api/sessions?${new URLSearchParams(query)}`);
+  }
+
+  show(id: string): Promise<Details> {
+    return this.#json(`/api/sessions/${encodeURIComponent(id)}`);
+  }
+
+  timeline(id: string): Promise<Timeline> {
+    return this.#json(`/api/sessions/${encodeURIComponent(id)}/timeline?events=1`);
+  }
+
+  explain(id: string): Promise<Explanation> {
+    return this.#json(`/api/sessions/${encodeURIComponent(id)}/explain`);
+  }
+
+  async end(id: string, detail: string): Promise<void> {
+    const body = JSON.stringify({ reason: "operator_ended", detail: detail || undefined });
+    const headers = { "Content-Type": "application/json" };
+    await this.request(`/api/sessions/${encodeURIComponent(id)}/end`, { method: "POST", body, headers });
+  }
+
+  async redeliver(id: string): Promise<void> {
+    await this.request(`/api/sessions/${encodeURIComponent(id)}/redeliver`, { method: "POST" });
+  }
+
+  async #json<T>(path: string): Promise<T> {
+    return (await (await this.request(path)).json()) as T;
+  }
+}
+
+async function problem(response: Response): Promise<string> {
+  try {
+    const { title, detail } = (await response.json()) as { title?: string; detail?: string };
+    return detail ?? title ?? response.statusText;
+  } catch {
+    return response.statusText || `HTTP ${response.status}`;
+  }
+}

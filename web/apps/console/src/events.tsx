@@ -1,0 +1,49 @@
+import { useState } from "react";
+import type { Line } from "./api";
+import { clock } from "./words";
+
+/** Every event in words with its raw reason; what changed nothing can be left out. */
+export function Events({ lines, decisive }: { readonly lines: readonly Line[]; readonly decisive: Line | null }) {
+  const [all, setAll] = useState(false);
+  const shown = all ? lines : lines.filter((line) => line.ignored === null);
+  return (
+    <section className="events" aria-label="Events">
+      <h3>
+        Events
+        <label>
+          <input type="checkbox" checked={all} onChange={(event) => setAll(event.target.checked)} /> what was ignored,
+          too
+        </label>
+      </h3>
+      <ol>
+        {shown.map((line, number) => (
+          <li
+            // biome-ignore lint/suspicious/noArrayIndexKey: a journal only grows at its end
+            key={number}
+            data-decisive={decisive !== null && line.at === decisive.at && line.words === decisive.words}
+            data-ignored={line.ignored !== null}
+          >
+            <time title={line.at}>{clock(line.after_ms)}</time>
+            <div>
+              <p>
+                {line.words}
+                {line.led_to && (
+                  <span className="badge" data-state={line.led_to}>
+                    {line.led_to}
+                  </span>
+                )}
+              </p>
+              {line.ignored !== null && <p className="soft">ignored: {line.ignored}</p>}
+              {line.did.map((deed) => (
+                <p className="soft" key={deed}>
+                  → {deed}
+                </p>
+              ))}
+              {line.told_by && <p className="soft">told by {line.told_by}</p>}
+            </div>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}

@@ -1,0 +1,126 @@
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import type { Api, Details, Explanation, Timeline } from "./api";
+import { Deliveries } from "./deliveries";
+import { EndForm } from "./end-form";
+import { Events } from "./events";
+import { lanesOf } from "./lanes";
+import { Lanes } from "./lanes-view";
+import { useNow } from "./now";
+import type { Store } from "./store";
+import { transcriptOf } from "./transcript";
+import { Transcript } from "./transcript-view";
+import { length } from "./words";
+
+interface Everything extends Timeline {
+  readonly details: Details;
+  readonly explanation: Explanation;
+}
+
+/** Milliseconds between two readings of a session that changes all the time. */
+const CALM = 700;
+
+interface SessionProps {
+  readonly api: Api;
+  readonly id: string;
+  readonly store: Store;
+}
+
+/** One session: why on top, then who was there when, the talk, every event, and the report's deliveries. */
+export function SessionPage({ api, id, store }: SessionProps) {
+  const { everything, problem, reload } = useSession(api, id, store);
+  const now = useNow();
+  if (problem !== null && everything === null) {
+    return (
+      <main className="nothing">
+        <p role="alert">{problem}</p>
+      </main>
+    );
+  }
+  if (everything === null) return <main className="nothing" aria-busy="true" />;
+  const { details, explanation, timeline, events } = everything;
+  const began = Date.parse(details.opened_at);
+  const over = details.ended_at ? Date.parse(details.ended_at) : now;
+  const finished = details.state === "ended";
+  return (
+    <main className="session" aria-labelledby="room">
+      <header>
+        <h2 id="room">{details.room}</h2>
+        <span className="badge" data-state={details.state} data-outcome={details.outcome}>
+          {finished ? details.reason : details.state}
+        </span>
+        <p className="facts">
+          <code>{details.id}</code> · {details.agent_name || "agent"} · {length(over - began)}
+        </p>
+        <div className="actions">
+          {!finished && <EndForm end={(detail) => api.end(id, detail)} />}
+          <button type="button" onClick={() => download(details.id, everything)}>
+            Download JSON
+          </button>
+        </div>
+      </header>
+      {problem !== null && <p role="alert">{problem}</p>}
+      <section className="why" aria-label="Why">
+        <p className="summary">{explanation.summary}</p>
+        {explanation.because && <p>{explanation.because}</p>}
+        {explanation.findings.length > 0 && (
+          <ul>
+            {explanation.findings.map((finding) => (
+              <li key={finding}>{finding}</li>
+            ))}
+          </ul>
+        )}
+      </section>
+      <Lanes lanes={lanesOf(events, timeline)} from={began} to={Math.max(over, began + 1000)} />
+      <div className="halves">
+        <Transcript said={transcriptOf(events)} began={began} />
+        <Events lines={timeline} decisive={explanation.decisive} />
+      </div>
+      <Deliveries
+        deliveries={details.deliveries}
+        redeliver={async () => {
+          await api.redeliver(id);
+          reload();
+        }}
+      />
+    </main>
+  );
+}
+
+/** Read a session, and again whenever the stream speaks of it. */
+function useSession(api: Api, id: string, store: Store) {
+  const told = useSyncExternalStore(store.subscribe, () => store.told(id));
+  const [asked, setAsked] = useState(0);
+  const [everything, setEverything] = useState<Everything | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const last = useRef(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `told` and `asked` say when to read again
+  useEffect(() => {
+    let current = true;
+    const read = async () => {
+      last.current = Date.now();
+      try {
+        const [details, talk, explanation] = await Promise.all([api.show(id), api.timeline(id), api.explain(id)]);
+        if (current) {
+          setEverything({ details, explanation, timeline: talk.timeline, events: talk.events });
+          setProblem(null);
+        }
+      } catch (error) {
+        if (current) setProblem(error instanceof Error ? error.message : String(error));
+      }
+    };
+    const timer = setTimeout(read, Math.max(0, last.current + CALM - Date.now()));
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [api, id, told, asked]);
+  return { everything, problem, reload: () => setAsked((count) => count + 1) };
+}
+
+function download(id: string, everything: Everything): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(everything, null, 2)], { type: "application/json" }));
+  link.download = `${id}.json`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}

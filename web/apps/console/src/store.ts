@@ -1,0 +1,189 @@
+// All sessions the console knows, kept current by the stream. No React in here.
+//
+// 1. The stream says what changes, the list what there was before; whichever came later (`seq`) wins.
+// 2. Many changes a second are one new list a frame: readers see `rows` change, never be changed.
+
+import type { Api, State, Summary } from "./api";
+import { type Counts, follow, type StreamEvent } from "./stream";
+
+export interface Filter {
+  /** One of the states, "open" for those that have not ended, "" for all. */
+  readonly state: State | "open" | "";
+  /** A part of the room's, the agent's or a user's name, or an id. */
+  readonly search: string;
+}
+
+export interface Row extends Summary {
+  readonly seq: number;
+  readonly until: string | null;
+}
+
+export interface View {
+  /** Newest first, those that pass the filter. */
+  readonly rows: readonly Row[];
+  readonly counts: Counts;
+  readonly connected: boolean;
+  /** The list is being read for the first time, or again. */
+  readonly loading: boolean;
+  /** Why the console cannot go on; null while it can. */
+  readonly refused: string | null;
+  /** Grows with each change of any session. */
+  readonly version: number;
+}
+
+const EMPTY: View = { rows: [], counts: {}, connected: false, loading: true, refused: null, version: 0 };
+/** Sessions in one answer: the most that the server gives. */
+const PAGE = 200;
+/** Ended sessions that are kept in the page; older ones are a search away. */
+const MOST_ENDED = 2_000;
+
+export class Store {
+  #rows = new Map<string, Row>();
+  #order: Row[] = [];
+  #view = EMPTY;
+  #filter: Filter = { state: "open", search: "" };
+  #listeners = new Set<() => void>();
+  #scheduled = false;
+  #reads = 0;
+  #told = new Map<string, number>();
+
+  constructor(
+    private readonly api: Api,
+    /** Calls back soon, at most once a frame. */
+    private readonly frame: (work: () => void) => void = (work) => requestAnimationFrame(work),
+  ) {}
+
+  /** Keep current until the signal aborts. */
+  run(signal: AbortSignal): Promise<void> {
+    return follow(
+      this.api,
+      {
+        take: (event) => this.take(event),
+        connected: (connected) => connected !== this.#view.connected && this.#show({ connected }),
+        refused: (refused) => this.#show({ refused, connected: false }),
+      },
+      signal,
+    );
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  readonly view = (): View => this.#view;
+
+  /** How often the stream spoke of a session: what is shown of it is to be read again when this changes. */
+  told(id: string): number {
+    return this.#told.get(id) ?? 0;
+  }
+
+  /** Show other sessions; those of a state or name that is not here yet are read from the server. */
+  filter(filter: Filter): void {
+    this.#filter = filter;
+    this.#changed();
+    void this.#read(filter);
+  }
+
+  /** Take one event of the stream. */
+  take(event: StreamEvent): void {
+    if (event.counts) this.#show({ counts: event.counts });
+    if (event.session) this.#told.set(event.session.id, this.told(event.session.id) + 1);
+    if (event.type === "snapshot" && event.resumed !== true) {
+      this.#rows.clear();
+      this.#order = [];
+      void this.#read(this.#filter);
+    }
+    if (event.type === "session.purged" && event.session) this.#forget(event.session.id);
+    else if (event.session) this.#put(event.session as Row);
+  }
+
+  async #read(filter: Filter): Promise<void> {
+    this.#reads += 1;
+    const mine = this.#reads;
+    this.#show({ loading: true });
+    let cursor: string | null = "";
+    let left = filter.state === "" || filter.state === "ended" ? MOST_ENDED : Number.POSITIVE_INFINITY;
+    try {
+      while (cursor !== null && left > 0 && mine === this.#reads) {
+        const query: Record<string, string> = { limit: String(PAGE) };
+        if (filter.state) query.state = filter.state;
+        if (filter.search) query.search = filter.search;
+        if (cursor) query.cursor = cursor;
+        const page = await this.api.page(query);
+        for (const session of page.sessions) this.#put(session as Row);
+        left -= page.sessions.length;
+        cursor = page.cursor;
+      }
+    } catch {
+      // The stream finds out whether the server is gone or the token bad, and says so.
+    } finally {
+      if (mine === this.#reads) this.#show({ loading: false });
+    }
+  }
+
+  #put(row: Row): void {
+    const known = this.#rows.get(row.id);
+    if (known && known.seq > row.seq) return;
+    this.#rows.set(row.id, row);
+    const at = place(this.#order, row);
+    if (known) this.#order[at] = row;
+    else this.#order.splice(at, 0, row);
+    this.#changed();
+  }
+
+  #forget(id: string): void {
+    const known = this.#rows.get(id);
+    if (!known) return;
+    this.#rows.delete(id);
+    this.#order.splice(place(this.#order, known), 1);
+    this.#changed();
+  }
+
+  #changed(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.frame(() => {
+      this.#scheduled = false;
+      const rows = this.#order.filter((row) => passes(row, this.#filter));
+      this.#show({ rows, version: this.#view.version + 1 });
+    });
+  }
+
+  #show(part: Partial<View>): void {
+    this.#view = { ...this.#view, ...part };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Where a row stands, or would stand, among others that are newest first. */
+function place(order: readonly Row[], row: Row): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const other = order[middle];
+    if (other && isBefore(other, row)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function isBefore(one: Row, other: Row): boolean {
+  return one.opened_at === other.opened_at ? one.id > other.id : one.opened_at > other.opened_at;
+}
+
+/** Whether a session is to be shown. */
+export function passes(row: Row, filter: Filter): boolean {
+  if (filter.state === "open" ? row.state === "ended" : filter.state !== "" && row.state !== filter.state) return false;
+  const wanted = filter.search.toLowerCase();
+  return (
+    wanted === "" ||
+    [row.room, row.agent_name, row.id, ...row.users].some((name) => name.toLowerCase().includes(wanted))
+  );
+}
+
+/** Whether an agent is kept waiting for users who may never come: it costs, and nobody is talking to it. */
+export function isIdle(row: Row): boolean {
+  return row.agent !== null && row.state !== "ended" && row.users.length === 0;
+}

@@ -1,0 +1,92 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Api } from "../src/api";
+import { isIdle, passes, type Row, Store } from "../src/store";
+
+const row = (id: string, seq: number, state: Row["state"] = "live", opened = 0): Row => ({
+  id,
+  room: `room-${id}`,
+  generation: 1,
+  agent_name: "interviewer",
+  state,
+  since: "",
+  until: null,
+  seq,
+  reason: null,
+  by: null,
+  outcome: null,
+  detail: null,
+  opened_at: new Date(opened).toISOString(),
+  live_at: null,
+  ended_at: null,
+  users: ["ann"],
+  agent: "agent-1",
+});
+
+function storeOf() {
+  const frames: (() => void)[] = [];
+  const store = new Store(new Api(""), (work) => frames.push(work));
+  const settle = () => {
+    for (const frame of frames.splice(0)) frame();
+    return store.view();
+  };
+  return { store, settle, frames };
+}
+
+describe("the store", () => {
+  test("keeps the newest word about each session, newest session first, however they come", () => {
+    const news = fc.array(
+      fc.record({
+        id: fc.constantFrom("a", "b", "c", "d"),
+        seq: fc.nat(9),
+        state: fc.constantFrom("live", "holding", "ended"),
+      }),
+      {
+        maxLength: 40,
+      },
+    );
+    fc.assert(
+      fc.property(news, (events) => {
+        const { store, settle } = storeOf();
+        const latest = new Map<string, number>();
+        for (const { id, seq, state } of events) {
+          store.take({
+            type: `session.${state}`,
+            at: "",
+            session: row(id, seq, state as Row["state"], id.charCodeAt(0)),
+          });
+          latest.set(id, Math.max(seq, latest.get(id) ?? 0));
+        }
+        store.filter({ state: "", search: "" });
+        const { rows } = settle();
+        expect(rows.map(({ id }) => id)).toEqual([...latest.keys()].sort().reverse());
+        for (const { id, seq } of rows) expect(seq).toBe(latest.get(id));
+      }),
+    );
+  });
+
+  test("makes one list a frame of many changes", () => {
+    const { store, frames } = storeOf();
+    for (let seq = 0; seq < 200; seq += 1) store.take({ type: "session.live", at: "", session: row(`s${seq}`, seq) });
+    expect(frames).toHaveLength(1);
+  });
+
+  test("forgets what was purged", () => {
+    const { store, settle } = storeOf();
+    store.take({ type: "session.live", at: "", session: row("a", 1) });
+    store.take({ type: "session.purged", at: "", session: row("a", 2) });
+    expect(settle().rows).toEqual([]);
+  });
+});
+
+test("a filter finds sessions by state and by any name", () => {
+  expect(passes(row("a", 1, "ended"), { state: "open", search: "" })).toBe(false);
+  expect(passes(row("a", 1, "holding"), { state: "open", search: "ANN" })).toBe(true);
+  expect(passes(row("a", 1), { state: "holding", search: "" })).toBe(false);
+  expect(passes(row("a", 1), { state: "", search: "nobody" })).toBe(false);
+});
+
+test("an agent without users is idle", () => {
+  expect(isIdle({ ...row("a", 1, "holding"), users: [] })).toBe(true);
+  expect(isIdle(row("a", 1))).toBe(false);
+});
