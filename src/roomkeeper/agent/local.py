@@ -1,0 +1,407 @@
+"""The desk of a job: where it writes what happens, and asks its worker's parent to tell the control plane.
+
+1. What happens goes to the spool, synchronously; the parent is only told that there is something new. So nothing here
+   waits, and nothing is lost with the process.
+2. Everything else goes over a UNIX socket beside the spools, in a thread of its own. The thread also beats: a blocked
+   event loop is not a dead process, while SIGSTOP stops every thread.
+3. Nothing here raises into the application.
+
+Lines of JSON. Job → parent: `job {job}` first, `attach {…, n}` as on the agent link, an empty line for "I live, look at
+my spool". Parent → job: `parent {url, token, linked}` whenever one of them changes, and every frame of the agent link
+that names the job; `attached` repeats the `n` of the `attach` that it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from roomkeeper.agent import spool
+from roomkeeper.errors import RoomkeeperError
+from roomkeeper.wire import link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from livekit.agents import JobContext
+
+log = logging.getLogger("roomkeeper.agent")
+
+BEAT: Final = 0.5
+"""Seconds between two signs of life."""
+EPOCH_ATTRIBUTE: Final = "roomkeeper.epoch"
+SESSION_ATTRIBUTE: Final = "roomkeeper.session"
+
+Answer = link.Attached | link.Fenced
+
+
+class NotWrapped(RoomkeeperError):
+    """Roomkeeper does not know this server: write `server = roomkeeper.wrap(AgentServer())`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the jobs of one worker find it; travels to their processes with the entrypoint.
+
+    Attributes:
+        worker: The name of the worker, the same for its life.
+        folder: Of the spools.
+        socket: Address of the parent's UNIX socket.
+    """
+
+    worker: str
+    folder: str
+    socket: str
+
+    def spool(self, job: str) -> Path:
+        """The spool of a job."""
+        return Path(self.folder, f"{job}{spool.SUFFIX}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What the parent last told.
+
+    Attributes:
+        url: Base of the control plane's HTTP API, empty if there is none.
+        token: For the journal; worth an hour at least when it is told, and told anew in time.
+        linked: Whether the agent link is up.
+    """
+
+    url: str = ""
+    token: str = ""
+    linked: bool = False
+
+
+_places: WeakKeyDictionary[JobContext, Place] = WeakKeyDictionary()
+_desks: WeakKeyDictionary[JobContext, Desk] = WeakKeyDictionary()
+
+
+def settle(ctx: JobContext, place: Place) -> None:
+    """Remember where the desk of a job stands; the wrapped entrypoint does it first of all."""
+    _places[ctx] = place
+
+
+class Desk:
+    """What one job uses to write its journal and to talk to the control plane.
+
+    Made in the event loop of the job; everything is called there, and calls back there.
+
+    Attributes:
+        header: Whose desk it is.
+        parent: What the parent last told.
+    """
+
+    def __init__(self, place: Place, header: spool.Header) -> None:
+        self.header = header
+        self.parent = Parent()
+        self._loop = asyncio.get_running_loop()
+        self._spool = spool.Writer(place.spool(header.job), header)
+        self._complained = False
+        self._listener: Callable[[link.FromControl], None] | None = None
+        self._stood_still: Callable[[], None] | None = None
+        self._unheard: list[link.FromControl] = []
+        self._attach: link.Attach | None = None
+        self._asked = 0
+        self._answer: asyncio.Future[Answer] | None = None
+        self._lapsed = False
+        self._line = _Line(place.socket, header.job, self)
+        self._complain()
+        self._line.start()
+
+    @classmethod
+    def of_job(cls, ctx: JobContext) -> Desk:
+        """Return the desk of a job, the same at every call.
+
+        Raises:
+            NotWrapped: The server was not wrapped.
+        """
+        desk = _desks.get(ctx)
+        if desk is None:
+            place = _places.get(ctx)
+            if place is None:
+                raise NotWrapped
+            desk = _desks[ctx] = cls(place, _header(ctx, place))
+        return desk
+
+    @property
+    def linked(self) -> bool:
+        """Whether the control plane can be reached now."""
+        return self.parent.linked
+
+    @property
+    def lapsed(self) -> bool:
+        """True from when this process stood still for longer than a lease until it is attached anew.
+
+        Somebody else may be in charge: not a frame may be played. Cheap and exact enough to be asked before each frame,
+        for it looks at the clock: after SIGCONT it is true before any other thread had its turn.
+        """
+        return self._lapsed or self._line.still() > link.LEASE
+
+    def append(self, kind: str, data: Mapping[str, Any] | None = None) -> int:
+        """Write a line into the journal.
+
+        Args:
+            kind: What it tells; `docs/agent-link.md` has the list.
+            data: What it says, a JSON object; what JSON does not know is written as its `repr`.
+
+        Returns:
+            The number of the line; 0 if neither disk nor memory had room for it.
+        """
+        seq = self._spool.append(kind, data or {}, at=time.time_ns() // 1_000_000)
+        self._complain()
+        self._line.ring()
+        return seq
+
+    async def attach(self, attach: link.Attach, within: float = 1.0) -> Answer | None:
+        """Ask to be in charge.
+
+        The parent asks again by itself whenever the link was down or the process stood still; those answers, and one
+        that comes too late, go to the listener.
+
+        Args:
+            attach: Who asks.
+            within: Seconds to wait.
+
+        Returns:
+            The answer; None if there was none in time: the control plane is away, the agent runs.
+        """
+        self._attach = attach
+        self._answer = answer = self._loop.create_future()
+        self._ask()
+        try:
+            return await asyncio.wait_for(answer, within)
+        except TimeoutError:
+            return None
+        finally:
+            self._answer = None
+
+    def listen(
+        self, callback: Callable[[link.FromControl], None], stood_still: Callable[[], None] | None = None
+    ) -> None:
+        """Be told what the control plane says to this job, also what it said before this call.
+
+        Args:
+            callback: Takes `Attached`, `EndNow`, `Fenced`, `Mute`, `Unmute` and `Warning`.
+            stood_still: Called when the process stood still for longer than a lease; `lapsed` is true then.
+        """
+        self._listener = callback
+        self._stood_still = stood_still
+        unheard, self._unheard = self._unheard, []
+        for frame in unheard:
+            self._tell(frame)
+
+    def done(self) -> None:
+        """The job is over and everything is written: its process may go without being called lost."""
+        self.append(spool.DONE)
+
+    def close(self) -> None:
+        """Let go of spool and socket; only for a desk whose process goes on."""
+        self._line.stop()
+        self._spool.close()
+
+    # From here on: called in the loop by the thread of the line.
+
+    def take(self, frame: link.FromControl, n: int) -> None:
+        """A frame came from the parent."""
+        if isinstance(frame, link.Attached) and n != self._asked:
+            return  # it answers a question from before this process stood still
+        if isinstance(frame, Answer):
+            self._lapsed = isinstance(frame, link.Fenced)
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(frame)
+                return
+        if self._listener is None:
+            self._unheard.append(frame)
+        else:
+            self._tell(frame)
+
+    def take_parent(self, parent: Parent) -> None:
+        """The parent told where the control plane is."""
+        self.parent = parent
+
+    def note_lapse(self) -> None:
+        """Of the thread itself, before it notes its own turn: from here on `lapsed` does not depend on the clock."""
+        self._lapsed = True
+
+    def lapse(self) -> None:
+        """The process stood still for longer than a lease."""
+        if self._stood_still is not None:
+            try:
+                self._stood_still()
+            except Exception:
+                log.exception("a listener failed")
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._attach is not None:
+            self._asked += 1
+            self._line.send(link.write(self._attach), self._asked)
+
+    def _tell(self, frame: link.FromControl) -> None:
+        assert self._listener is not None  # noqa: S101 - for the type checker: callers have looked
+        try:
+            self._listener(frame)
+        except Exception:
+            log.exception("a listener failed")
+
+    def _complain(self) -> None:
+        """Say once that the disk takes nothing, and once that it does again."""
+        failure = self._spool.failure
+        if (failure is not None) == self._complained:
+            return
+        self._complained = failure is not None
+        if failure is not None:
+            log.error("the spool takes no more: free the disk or set ROOMKEEPER_SPOOL", extra={"error": str(failure)})
+        else:
+            log.warning("the spool takes lines again")
+
+
+class _Line:
+    """The job's end of the UNIX socket: a thread that connects, beats, and reads, for as long as the process lives."""
+
+    def __init__(self, address: str, job: str, desk: Desk) -> None:
+        self._address = address
+        self._hello = json.dumps({"type": "job", "job": job}).encode() + b"\n"
+        self._desk = desk
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="roomkeeper", daemon=True)
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.settimeout(0)
+        self._sending = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._waiting: bytes = b""
+        """The last attach: only the last one matters, and it is sent again on every connection."""
+        self._beat_at = _clock()
+        self._stopped = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._waker.send(b"\n")
+        self._thread.join()
+        self._wake.close()
+        self._waker.close()
+
+    def still(self) -> float:
+        """Seconds since the thread's last turn."""
+        return _clock() - self._beat_at
+
+    def ring(self) -> None:
+        """Tell the parent that there is a new line; if that is not possible now, the next beat does."""
+        if not self._sending.acquire(blocking=False):
+            return
+        try:
+            if self._socket is not None:
+                os.write(self._socket.fileno(), b"\n")  # not `send`: that waits for room, up to the timeout
+        except OSError:
+            pass  # the parent is gone or far behind: it looks at the file anyway
+        finally:
+            self._sending.release()
+
+    def send(self, frame: str, n: int) -> None:
+        """Send a frame, numbered, in the thread."""
+        self._waiting = json.dumps({**json.loads(frame), "n": n}).encode() + b"\n"
+        with contextlib.suppress(BlockingIOError):  # it has enough to wake up for
+            self._waker.send(b"\n")
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                    connection.settimeout(BEAT)
+                    connection.connect(self._address)
+                    connection.sendall(self._hello)
+                    self._socket = connection
+                    self._talk(connection)
+            except OSError:
+                log.debug("no connection to the worker's parent", exc_info=True)
+            except RuntimeError:  # the loop is closed: the job is over
+                return
+            finally:
+                with self._sending:
+                    self._socket = None
+            self._tell(self._desk.take_parent, replace(self._desk.parent, linked=False))
+            if not self._stopped:
+                time.sleep(BEAT)
+                self._beat()
+
+    def _talk(self, connection: socket.socket) -> None:
+        """Beat and read until the parent is gone."""
+        sent = b""
+        unread = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
+            while not self._stopped:
+                ready = {key.fileobj for key, _ in selector.select(BEAT)}
+                self._beat()
+                if self._wake in ready:
+                    self._wake.recv(4096)
+                with self._sending:
+                    connection.sendall(b"\n")
+                    if self._waiting is not sent:
+                        sent = self._waiting
+                        connection.sendall(sent)
+                if connection in ready:
+                    chunk = connection.recv(65_536)
+                    if not chunk:
+                        return
+                    *lines, unread = (unread + chunk).split(b"\n")
+                    for line in lines:
+                        self._read(line)
+
+    def _beat(self) -> None:
+        """Note that the process runs, and whether it stood still before this turn."""
+        stood_still = self.still() > link.LEASE
+        if stood_still:
+            self._desk.note_lapse()
+        self._beat_at = _clock()
+        if stood_still:
+            self._tell(self._desk.lapse)
+
+    def _read(self, line: bytes) -> None:
+        said = json.loads(line)
+        if said.get("type") == "parent":
+            told = Parent(url=said["url"], token=said["token"], linked=said["linked"])
+            self._tell(self._desk.take_parent, told)
+        elif (frame := link.read_from_control(line)) is not None:
+            self._tell(self._desk.take, frame, int(said.get("n") or 0))
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        if not self._stopped:
+            self._loop.call_soon_threadsafe(callback, *args)
+
+
+def _clock() -> float:
+    """Seconds that also pass while the machine is suspended."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def _header(ctx: JobContext, place: Place) -> spool.Header:
+    job = ctx.job
+    epoch = job.attributes.get(EPOCH_ATTRIBUTE, "")
+    return spool.Header(
+        job=job.id,
+        room=job.room.name,
+        room_sid=job.room.sid,
+        identity=ctx.local_participant_identity,
+        agent_name=job.agent_name,
+        epoch=int(epoch) if epoch.isdecimal() else 0,
+        session=job.attributes.get(SESSION_ATTRIBUTE, ""),
+        worker=place.worker,
+    )
