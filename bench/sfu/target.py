@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from livekit import api
 from livekit.protocol.room import RoomConfiguration
 
@@ -126,6 +126,7 @@ def _listener(url: str) -> psutil.Process | None:
     except psutil.AccessDenied:
         return None
     for socket in sockets:
-        if socket.status == psutil.CONN_LISTEN and socket.laddr.port == port and socket.pid:
+        listens = socket.status == psutil.CONN_LISTEN and socket.laddr and socket.laddr.port == port
+        if listens and socket.pid:
             return psutil.Process(socket.pid)
     return None
