@@ -11,9 +11,10 @@ more than we understand.
 from __future__ import annotations
 
 import json
+import math
 import re
 import types
-from collections.abc import Mapping  # noqa: TC003 - the reader looks at the annotations
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -89,6 +90,7 @@ class Attach:
         epoch: The one in the attributes of its dispatch; None for a dispatch that is not ours.
         agent_name: The agent this job is.
         session: The session in the attributes of its dispatch; empty if the dispatch is not ours.
+        metadata: That of its dispatch: the application's, which every later dispatch of the session has to carry on.
     """
 
     job: str
@@ -98,6 +100,7 @@ class Attach:
     agent_name: str
     epoch: int | None = None
     session: str = ""
+    metadata: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,12 +284,12 @@ _FROM_CONTROL: Final = {_NAMES[kind]: kind for kind in get_args(FromControl)}
 
 def write(frame: Frame) -> str:
     """Return a frame as the text to send."""
-    return json.dumps({"type": _NAMES[type(frame)], **_plain(frame)}, ensure_ascii=False, separators=(",", ":"))
+    return _text({"type": _NAMES[type(frame)], **_plain(frame)})
 
 
 def write_line(line: Line) -> str:
     """Return a line as it stands in a spool, without the line feed."""
-    return json.dumps(_plain(line), ensure_ascii=False, separators=(",", ":"))
+    return _text(_plain(line))
 
 
 def read_from_worker(text: str | bytes) -> FromWorker | None:
@@ -315,7 +318,7 @@ def read_line(text: str | bytes) -> Line:
     Raises:
         InvalidFrame: It is too large or no such line: the last one of a spool whose writer died.
     """
-    line: Line = _read(Line, _object(text, MAX_LINE), "")
+    line: Line = _sound(Line, _object(text, MAX_LINE), "")
     return line
 
 
@@ -324,7 +327,7 @@ def _read_frame(text: str | bytes, known: Mapping[str, type]) -> Any:  # noqa: A
     name = said.get("type")
     if not isinstance(name, str):
         raise InvalidFrame("`type` is missing.")
-    return _read(known[name], said, f"{name}.") if name in known else None
+    return _sound(known[name], said, f"{name}.") if name in known else None
 
 
 def _object(text: str | bytes, limit: int) -> dict[str, Any]:
@@ -338,6 +341,53 @@ def _object(text: str | bytes, limit: int) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise InvalidFrame("It is not a JSON object.")
     return said
+
+
+def _sound(kind: type, said: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - the callers know
+    """Read an object whose data can be stored and written again; halves of characters and numbers too large go."""
+    read = _read(kind, said, where)
+    try:
+        try:
+            _to_json(_deeper(said)).encode()
+        except ValueError:  # of the data: a name would have been refused
+            return _read(kind, _repaired(said), where)
+    except RecursionError:
+        raise InvalidFrame("It is nested too deeply.") from None
+    return read
+
+
+def _text(said: Mapping[str, Any]) -> str:
+    """Write JSON that everybody can read, whatever an application put into it."""
+    try:
+        text = _to_json(said)
+        text.encode()
+    except ValueError:
+        return _to_json(_repaired(said))
+    return text
+
+
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _deeper(said: object) -> object:
+    """Wrap an object, so that what is read here can still be written by whoever has a deeper stack."""
+    for _ in range(_MARGIN):
+        said = [said]
+    return said
+
+
+def _repaired(said: object) -> Any:  # noqa: ANN401 - of the same kind as it was
+    match said:
+        case str():
+            return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case float():
+            return said if math.isfinite(said) else None
+        case Mapping():
+            return {_repaired(name): _repaired(value) for name, value in said.items()}
+        case list() | tuple():
+            return [_repaired(value) for value in said]
+        case _:
+            return said
 
 
 def _no_number(name: str) -> None:
@@ -411,6 +461,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - one answ
 
 _WORDS: Final = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 _LARGEST: Final = 2**53
+_MARGIN: Final = 200
+"""Levels by which the stack of a later writer may be deeper than a reader's."""
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters and halves of characters: no database takes all of them as a key."""
 _SHORT: Final = {"worker", "agent_name", "job", "room", "room_sid", "identity", "session", "reason", "type"}

@@ -106,6 +106,23 @@ def test_a_wrong_field_is_refused_by_name(changed: dict[str, Any], said: str) ->
         link.read_from_worker(json.dumps(frame | changed))
 
 
+def line_with(data: str) -> str:
+    return f'{{"seq":1,"at":1,"type":"usage","data":{data}}}'
+
+
+def test_what_cannot_be_stored_of_an_applications_data_is_mended_not_refused() -> None:
+    said = link.read_line(line_with(r'{"a":["\ud83d","\ud83d\ude00"],"b":1e999,"c":1.5}'))
+    assert said.data == {"a": ["\ufffd", "\U0001f600"], "b": None, "c": 1.5}
+    mended = link.write_line(link.Line(seq=1, at=1, type="usage", data={"a": float("nan"), "b": "\ud800", "c": (1,)}))
+    assert link.read_line(mended).data == {"a": None, "b": "\ufffd", "c": [1]}
+
+
+def test_what_is_nested_too_deeply_to_be_written_again_is_refused() -> None:
+    assert link.read_line(line_with(f'{{"a":{"[" * 50}{"]" * 50}}}')).data
+    with pytest.raises(link.InvalidFrame, match=r"nested too deeply|not JSON"):
+        link.read_line(line_with(f'{{"a":1e999,"b":{"[" * 100_000}{"]" * 100_000}}}'))
+
+
 def test_too_many_lines_and_too_large_frames_are_refused() -> None:
     lines = [{"seq": 1, "at": 1, "type": "x"}] * (link.MAX_LINES + 1)
     with pytest.raises(link.InvalidFrame, match="at most 500"):
