@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from roomkeeper.control.store.rows import session_of
 from roomkeeper.control.store.tables import deliveries, outbox, sessions
-from roomkeeper.lifecycle.codec import load_session
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Listing:
         """
         columns = sessions.c
         order = (columns.opened_at.desc(), columns.id.desc())
-        query = sa.select(columns.body, columns.opened_at, columns.id).order_by(*order).limit(limit + 1)
+        query = sa.select(columns.body, columns.policy, columns.opened_at, columns.id).order_by(*order).limit(limit + 1)
         if cursor:
             at, last = _read(cursor)
             older = sa.and_(columns.opened_at == at, columns.id < last)
@@ -74,7 +73,7 @@ class Listing:
             query = query.where(columns.state != "ended")
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        found = tuple(load_session(json.loads(row.body)) for row in rows[:limit])
+        found = tuple(session_of(row.body, row.policy) for row in rows[:limit])
         return Page(found, f"{rows[limit - 1].opened_at}.{rows[limit - 1].id}" if len(rows) > limit else None)
 
     async def deliveries(self, session: str) -> list[dict[str, object]]:

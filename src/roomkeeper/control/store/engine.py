@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from roomkeeper.control.store.ledger_sqlite import Connection
 from roomkeeper.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 SQLITE_WAIT = 10_000
 """Milliseconds a writer waits for the lock; there is one process, so only its own threads compete."""
+SQLITE_QUEUE = 60
+"""Seconds somebody waits for the connection."""
 POOL = 10
 
 
@@ -39,7 +43,8 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
         async with _sqlite(parsed.database or "") as engine:
             yield engine
     elif backend == "postgresql":
-        engine = create_async_engine(parsed.set(drivername="postgresql+asyncpg"), pool_size=POOL, pool_pre_ping=True)
+        engine = create_async_engine(parsed.set(drivername="postgresql+asyncpg"), pool_size=POOL)
+        event.listen(engine.sync_engine, "checkout", _refuse_closed)
         try:
             yield engine
         finally:
@@ -59,8 +64,20 @@ async def _sqlite(path: str) -> AsyncIterator[AsyncEngine]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(f"{path} is in use; for several replicas use PostgreSQL.") from None
+
         # One connection: SQLite has one writer, and a queue in the pool is fairer than its busy handler.
-        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0)
+        async def connect() -> Connection:
+            return await Connection(path)
+
+        # Whoever leaves a transaction open rolls it back; the pool would do so again, each time, for nothing.
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}",
+            async_creator=connect,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=SQLITE_QUEUE,
+            pool_reset_on_return=None,
+        )
         event.listen(engine.sync_engine, "connect", _configure)
         event.listen(engine.sync_engine, "begin", _begin)
         try:
@@ -69,6 +86,12 @@ async def _sqlite(path: str) -> AsyncIterator[AsyncEngine]:
             await engine.dispose()
     finally:
         os.close(lock)
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:  # noqa: ANN401 - a driver's connection
+    # The driver knows when a server has gone away; a ping would cost each transaction a round trip.
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's connection

@@ -1,8 +1,9 @@
 """What is to be done: rows that are claimed, carried out and settled, by any number of replicas.
 
-1. A claim is a lease with a name. Whoever dies holding one loses it when it runs out; somebody else goes on.
-2. Settling names the claim: a row that was asked for anew meanwhile (`Store.tell` takes the claim off) stays, and is
-   carried out again. So the last state is always written, and nothing that came in between is lost.
+1. A claim is a lease with a name, short and renewed. Whoever dies holding one loses it when it runs out; somebody else
+   goes on.
+2. Settling names the claim and what was asked: a row that was asked for anew meanwhile stays, and is carried out again,
+   by one at a time. So the last state is always written last, and nothing that came in between is lost.
 3. What fails is repeated with backoff and jitter, then parked: kept, shown, and repeated by command. An alarm is never
    parked: it only tells the session that its time has come.
 """
@@ -12,25 +13,24 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from roomkeeper.control.store.store import ALARM
 from roomkeeper.control.store.tables import outbox
 from roomkeeper.lifecycle.actions import SetTimer
 from roomkeeper.lifecycle.codec import load_action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from roomkeeper.control.store.store import Store
     from roomkeeper.lifecycle.actions import Action
 
-LEASE = 10_000
-"""Milliseconds a claim holds; longer than any action takes (the room API is given 5 s)."""
+LEASE = 3_000
+"""Milliseconds a claim holds unless renewed: what a replica that is killed was doing waits no longer."""
 FIRST_PAUSE, LONGEST_PAUSE = 500, 60_000
 """Milliseconds between tries: doubled each time, up to the longest."""
 PARK_AFTER = 12
@@ -43,6 +43,7 @@ class Task:
 
     Attributes:
         claim: Names this claim; settling needs it.
+        asked: How often it was asked for; settling names it too.
         tries: How often it was tried before.
     """
 
@@ -50,6 +51,7 @@ class Task:
     session: str
     action: Action
     claim: str
+    asked: int
     tries: int
     due_at: int
 
@@ -94,23 +96,30 @@ class Outbox:
             sa.update(outbox)
             .where(outbox.c.id.in_(due))
             .values(claim=claim, claimed_until=now + LEASE)
-            .returning(outbox.c.id, outbox.c.session, outbox.c.body, outbox.c.tries, outbox.c.due_at)
+            .returning(outbox.c.id, outbox.c.session, outbox.c.body, outbox.c.asked, outbox.c.tries, outbox.c.due_at)
         )
         async with self._engine.begin() as connection:
             rows = (await connection.execute(take)).all()
         tasks = [
-            Task(row.id, row.session, load_action(json.loads(row.body)), claim, row.tries, row.due_at) for row in rows
+            Task(row.id, row.session, load_action(json.loads(row.body)), claim, row.asked, row.tries, row.due_at)
+            for row in rows
         ]
         return sorted(tasks, key=lambda task: (task.due_at, task.id))
 
+    async def renew(self, tasks: Collection[Task]) -> None:
+        """Hold what is still being carried out for another lease."""
+        now = await self._store.now()
+        mine = sa.tuple_(outbox.c.id, outbox.c.claim).in_([(task.id, task.claim) for task in tasks])
+        async with self._engine.begin() as connection:
+            await connection.execute(sa.update(outbox).where(mine).values(claimed_until=now + LEASE))
+
     async def next_due(self) -> int | None:
-        """Return when something will be due next, in milliseconds; None if nothing waits."""
-        query = sa.select(sa.func.min(sa.func.max(outbox.c.due_at, outbox.c.claimed_until)))
-        if self._store.postgres:
-            query = sa.select(sa.func.min(sa.func.greatest(outbox.c.due_at, outbox.c.claimed_until)))
+        """Return when something will be due next that nobody holds, in milliseconds; None if nothing waits."""
+        now = await self._store.now()
+        free = sa.and_(outbox.c.parked_at.is_(None), outbox.c.claimed_until <= now)
+        query = sa.select(outbox.c.due_at).where(free).order_by(outbox.c.due_at).limit(1)
         async with self._engine.connect() as connection:
-            due = (await connection.execute(query.where(outbox.c.parked_at.is_(None)))).scalar_one_or_none()
-        return cast("int | None", due)
+            return (await connection.execute(query)).scalar_one_or_none()
 
     async def settle(self, task: Task) -> bool:
         """Forget a row that was carried out.
@@ -118,12 +127,15 @@ class Outbox:
         Returns:
             False if the claim was lost, or the same was asked for again: then it will be carried out once more.
         """
-        gone = sa.delete(outbox).where(outbox.c.id == task.id, outbox.c.claim == task.claim)
+        mine = sa.and_(outbox.c.id == task.id, outbox.c.claim == task.claim)
         async with self._engine.begin() as connection:
-            return bool((await connection.execute(gone)).rowcount)
+            gone = await connection.execute(sa.delete(outbox).where(mine, outbox.c.asked == task.asked))
+            if not gone.rowcount:
+                await connection.execute(sa.update(outbox).where(mine).values(claim=None, claimed_until=0))
+            return bool(gone.rowcount)
 
     async def failed(self, task: Task, error: str) -> bool:
-        """Put a row back for later, or park it after too many tries.
+        """Put a row back for later, or park it after too many tries; one that was asked for again begins anew.
 
         Args:
             task: What failed.
@@ -135,23 +147,16 @@ class Outbox:
         now = await self._store.now()
         tries = task.tries + 1
         parked = tries >= PARK_AFTER and not task.is_alarm
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**task.tries)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(task.tries, PARK_AFTER))
         later = now + int(pause * (0.5 + self._chance() / 2))
-        again = (
-            sa.update(outbox)
-            .where(outbox.c.id == task.id, outbox.c.claim == task.claim)
-            .values(
-                claim=None,
-                claimed_until=0,
-                tries=tries,
-                due_at=later,
-                error=error[:2000],
-                parked_at=now if parked else None,
-            )
-        )
+        mine = sa.and_(outbox.c.id == task.id, outbox.c.claim == task.claim)
+        free = {"claim": None, "claimed_until": 0, "error": error[:2000].replace("\x00", "")}
+        again = {**free, "tries": tries, "due_at": later, "parked_at": now if parked else None}
         async with self._engine.begin() as connection:
-            await connection.execute(again)
-        return parked
+            put = await connection.execute(sa.update(outbox).where(mine, outbox.c.asked == task.asked).values(again))
+            if not put.rowcount:
+                await connection.execute(sa.update(outbox).where(mine).values(free))
+            return bool(put.rowcount) and parked
 
     async def unpark(self, session: str) -> int:
         """Try again what was parked; returns how many rows."""
@@ -163,6 +168,3 @@ class Outbox:
         )
         async with self._engine.begin() as connection:
             return int((await connection.execute(again)).rowcount)
-
-
-__all__ = ["ALARM", "LEASE", "Outbox", "Task"]

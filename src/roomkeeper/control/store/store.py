@@ -12,26 +12,29 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import OperationalError
 
-from roomkeeper.control.store.tables import aliases, journal, outbox, sessions, told
+from roomkeeper.control.store.ledger import Ask, LostRace, NewRow, Writes
+from roomkeeper.control.store.ledger_postgres import PostgresLedger
+from roomkeeper.control.store.ledger_sqlite import SqliteLedger
+from roomkeeper.control.store.rows import ALARM, action_of, body_of, key_of, line_of, policy_of, session_of
+from roomkeeper.control.store.tables import aliases, journal, sessions
 from roomkeeper.errors import RoomkeeperError
-from roomkeeper.lifecycle.actions import CancelTimer, DeleteRoom, Ignored, LookAtRoom, SetTimer, WriteRoomState
-from roomkeeper.lifecycle.codec import dump_action, dump_event, dump_session, load_event, load_session
+from roomkeeper.lifecycle.actions import CancelTimer, Ignored, SetTimer
+from roomkeeper.lifecycle.codec import load_event
 from roomkeeper.lifecycle.events import AgentAttached, EgressStarted, SessionOpened
 from roomkeeper.lifecycle.machine import begin, transition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from roomkeeper.control.store.ledger import Ledger, Row
     from roomkeeper.lifecycle.actions import Action
     from roomkeeper.lifecycle.events import Event
     from roomkeeper.lifecycle.state import Session
@@ -40,9 +43,27 @@ T = TypeVar("T")
 
 TRIES = 8
 """Times a transaction is begun anew after it lost a race."""
-SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
-"""SQLSTATEs of PostgreSQL, appendix A."""
-ALARM = "timer"
+
+SESSION = sa.select(sessions.c.body, sessions.c.policy)
+"""What `session_of` reads."""
+
+
+def _ranked(rank: int, condition: sa.ColumnElement[bool]) -> sa.Select[tuple[int, int, str, str]]:
+    columns = (sessions.c.generation, sessions.c.body, sessions.c.policy)
+    return sa.select(sa.literal(rank).label("rank"), *columns).where(condition)
+
+
+_NAME = sa.bindparam("name")
+FIND = (
+    # A branch for each index; with `OR`, neither database uses them all.
+    sa.union_all(
+        _ranked(0, sessions.c.id == _NAME),
+        _ranked(1, sessions.c.id == sa.select(aliases.c.session).where(aliases.c.alias == _NAME).scalar_subquery()),
+        _ranked(2, sessions.c.room == _NAME),
+    )
+    .order_by(sa.text("rank"), sa.text("generation DESC"))
+    .limit(1)
+)
 
 
 class NoSuchSession(RoomkeeperError):
@@ -74,8 +95,8 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, *, clock: Callable[[], int] | None = None) -> None:
         self._engine = engine
-        self._clock = clock
         self.postgres = engine.dialect.name == "postgresql"
+        self._ledger: Ledger = (PostgresLedger if self.postgres else SqliteLedger)(engine, clock)
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
@@ -85,19 +106,14 @@ class Store:
         Two who open the same at once get the same: whoever comes second finds the first's.
         """
 
-        async def work(connection: AsyncConnection, now: int) -> Session:
+        def begin_at(now: int) -> tuple[Session, NewRow, Writes]:
             event = replace(opened, at=now)
             session, actions = begin(event)
-            insert = (postgresql if self.postgres else sqlite).insert(sessions)
-            row = _row(session) | {"id": session.id, "room": session.room, "generation": session.generation, "lines": 1}
-            result = await connection.execute(insert.values(row).on_conflict_do_nothing())
-            if not result.rowcount:
-                return await self._latest(connection, opened.room, opened.generation)
-            await connection.execute(sa.insert(journal).values(session=session.id, line=1, at=now, body=_line(event)))
-            await self._ask(connection, session, actions, now)
-            return session
+            new = NewRow(session.room, session.generation, session.agent_name, session.opened_at, policy_of(session))
+            return session, new, writes_of(None, session, 0, [event], [actions], now)
 
-        return await self._transact(work)
+        session = await self._in_turn(lambda: self._ledger.open(begin_at))
+        return session if session is not None else await self._of_room(opened.room, opened.generation)
 
     async def tell(self, session: str, *events: Event, source: str = "") -> Told:
         """Tell a session what has happened, in order, in one transaction.
@@ -111,27 +127,22 @@ class Store:
             NoSuchSession: There is none.
         """
 
-        async def work(connection: AsyncConnection, now: int) -> Told:
-            found, lines = await self._lock(connection, session)
-            if source and not await self._is_new(connection, source, now):
-                return Told(found, (), repeated=True)
+        def decide(row: Row | None, repeated: bool, now: int) -> tuple[Told, Writes | None]:  # noqa: FBT001 - see Decide
+            if row is None:
+                raise NoSuchSession(f"{session!r}.")
+            found = session_of(row.body, row.policy)
+            if repeated or not events:
+                return Told(found, (), repeated=repeated), None
             moved = found
-            asked: list[Action] = []
-            written: list[dict[str, object]] = []
-            for event in events:
-                timed = replace(event, at=now)
-                moved, actions = transition(moved, timed)
-                asked += actions
-                written.append({"session": session, "line": lines + len(written) + 1, "at": now, "body": _line(timed)})
-            if written:
-                await connection.execute(sa.insert(journal), written)
-                changes = _row(moved) | {"lines": lines + len(written)}
-                await connection.execute(sa.update(sessions).where(sessions.c.id == session).values(changes))
-                await self._name(connection, session, events, moved)
-                await self._ask(connection, moved, asked, now)
-            return Told(moved, tuple(asked))
+            timed = [replace(event, at=now) for event in events]
+            asked: list[tuple[Action, ...]] = []
+            for event in timed:
+                moved, actions = transition(moved, event)
+                asked.append(actions)
+            told = Told(moved, tuple(action for actions in asked for action in actions))
+            return told, writes_of(found, moved, row.lines, timed, asked, now)
 
-        return await self._transact(work)
+        return await self._in_turn(lambda: self._ledger.move(session, source, decide))
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -141,26 +152,17 @@ class Store:
         Raises:
             NoSuchSession: There is none.
         """
-        query = sa.select(sessions.c.body).where(sessions.c.id == session)
         async with self._engine.connect() as connection:
-            body = (await connection.execute(query)).scalar_one_or_none()
-        if body is None:
+            row = (await connection.execute(SESSION.where(sessions.c.id == session))).one_or_none()
+        if row is None:
             raise NoSuchSession(f"{session!r}.")
-        return load_session(json.loads(body))
+        return session_of(row.body, row.policy)
 
     async def find(self, name: str) -> Session | None:
         """Return a session by `S_…`, room name (its latest generation), `RM_…`, `AJ_…` or `EG_…`."""
-        by_alias = sa.select(aliases.c.session).where(aliases.c.alias == name).scalar_subquery()
-        query = (
-            sa.select(sessions.c.body)
-            .where(sa.or_(sessions.c.id == name, sessions.c.room == name, sessions.c.id == by_alias))
-            .order_by(sa.case((sessions.c.id == name, 0), (sessions.c.id == by_alias, 1), else_=2))
-            .order_by(sessions.c.generation.desc())
-            .limit(1)
-        )
         async with self._engine.connect() as connection:
-            body = (await connection.execute(query)).scalar_one_or_none()
-        return load_session(json.loads(body)) if body is not None else None
+            row = (await connection.execute(FIND, {"name": name})).first()
+        return session_of(row.body, row.policy) if row is not None else None
 
     async def journal(self, session: str) -> list[SessionOpened | Event]:
         """Return everything that happened to a session, in order."""
@@ -170,118 +172,84 @@ class Store:
 
     async def open_sessions(self) -> list[Session]:
         """Return every session that has not ended."""
-        query = sa.select(sessions.c.body).where(sessions.c.state != "ended").order_by(sessions.c.opened_at)
-        async with self._engine.connect() as connection:
-            return [load_session(json.loads(body)) for body in (await connection.execute(query)).scalars()]
+        return await self._all(SESSION.where(sessions.c.state != "ended"))
 
     async def unsettled(self) -> list[Session]:
         """Return every session that goes on, or has ended and still has a room or a report to send."""
-        query = sa.select(sessions.c.body).where(sessions.c.unsettled.is_(True)).order_by(sessions.c.opened_at)
-        async with self._engine.connect() as connection:
-            return [load_session(json.loads(body)) for body in (await connection.execute(query)).scalars()]
+        return await self._all(SESSION.where(sessions.c.unsettled.is_(True)))
 
     async def now(self) -> int:
         """Return the time that transitions go by, in milliseconds."""
+        return await self._ledger.now()
+
+    async def _all(self, query: sa.Select[tuple[str, str]]) -> list[Session]:
         async with self._engine.connect() as connection:
-            return await self._now(connection)
+            rows = (await connection.execute(query.order_by(sessions.c.opened_at))).all()
+        return [session_of(row.body, row.policy) for row in rows]
 
     # -- one transaction ----------------------------------------------------------------------------------------------
 
-    async def _transact(self, work: Callable[[AsyncConnection, int], Awaitable[T]]) -> T:
-        for attempt in range(TRIES):
+    async def _in_turn(self, transaction: Callable[[], Awaitable[T]]) -> T:
+        for attempt in range(TRIES - 1):
             try:
-                async with self._engine.begin() as connection:
-                    return await work(connection, await self._now(connection))
-            except DBAPIError as error:
-                if attempt == TRIES - 1 or not _is_lost_race(error):
-                    raise
+                return await transaction()
+            except LostRace:
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - spreads the tries, hides nothing
-        raise AssertionError
+        try:
+            return await transaction()
+        except LostRace as lost:
+            raise OperationalError(None, None, lost) from lost
 
-    async def _now(self, connection: AsyncConnection) -> int:
-        if self._clock is not None:
-            return self._clock()
-        if not self.postgres:
-            return time.time_ns() // 1_000_000  # SQLite runs in this process: its clock is ours
-        clock = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)")
-        return int((await connection.execute(clock)).scalar_one())
-
-    async def _lock(self, connection: AsyncConnection, session: str) -> tuple[Session, int]:
-        # SQLite ignores FOR UPDATE; its BEGIN IMMEDIATE has locked everything already.
-        query = sa.select(sessions.c.body, sessions.c.lines).where(sessions.c.id == session).with_for_update()
-        row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            raise NoSuchSession(f"{session!r}.")
-        return load_session(json.loads(row.body)), row.lines
-
-    async def _latest(self, connection: AsyncConnection, room: str, generation: int) -> Session:
-        query = sa.select(sessions.c.body).where(sessions.c.room == room, sessions.c.generation == generation)
-        return load_session(json.loads((await connection.execute(query)).scalar_one()))
-
-    async def _is_new(self, connection: AsyncConnection, source: str, now: int) -> bool:
-        insert = (postgresql if self.postgres else sqlite).insert(told)
-        result = await connection.execute(insert.values(source=source, at=now).on_conflict_do_nothing())
-        return bool(result.rowcount)
-
-    async def _name(self, connection: AsyncConnection, session: str, events: Sequence[Event], moved: Session) -> None:
-        names = set(moved.sids)
-        names |= {event.job for event in events if isinstance(event, AgentAttached)}
-        names |= {event.egress for event in events if isinstance(event, EgressStarted)}
-        if names:
-            insert = (postgresql if self.postgres else sqlite).insert(aliases)
-            rows = [{"alias": name, "session": session} for name in sorted(names)]
-            await connection.execute(insert.on_conflict_do_nothing(), rows)
-
-    async def _ask(self, connection: AsyncConnection, session: Session, actions: Sequence[Action], now: int) -> None:
-        insert = (postgresql if self.postgres else sqlite).insert(outbox)
-        for action in actions:
-            match action:
-                case Ignored():
-                    continue
-                case CancelTimer(kind=kind):
-                    key = f"{ALARM}:{kind}"
-                    await connection.execute(
-                        sa.delete(outbox).where(outbox.c.session == session.id, outbox.c.key == key)
-                    )
-                    continue
-                case SetTimer(kind=kind, at=due):
-                    key, kind_name = f"{ALARM}:{kind}", ALARM
-                case WriteRoomState() | LookAtRoom() | DeleteRoom():
-                    key, due, kind_name = type(action).__name__, now, type(action).__name__
-                case _:
-                    kind_name, due = type(action).__name__, now
-                    key = f"{kind_name}:{session.seq}:{json.dumps(dump_action(action), sort_keys=True)}"[:255]
-            fresh = {
-                "kind": kind_name,
-                "body": json.dumps(dump_action(action)),
-                "due_at": due,
-                "claim": None,
-                "claimed_until": 0,
-                "tries": 0,
-                "asked_at": now,
-                "parked_at": None,
-                "error": None,
-            }
-            statement = insert.values(session=session.id, key=key, **fresh)
-            await connection.execute(statement.on_conflict_do_update(index_elements=["session", "key"], set_=fresh))
+    async def _of_room(self, room: str, generation: int) -> Session:
+        query = SESSION.where(sessions.c.room == room, sessions.c.generation == generation)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one()
+        return session_of(row.body, row.policy)
 
 
-def _row(session: Session) -> dict[str, object]:
-    return {
-        "agent_name": session.agent_name,
-        "state": str(session.state),
-        "reason": str(session.end.reason) if session.end is not None else None,
-        "opened_at": session.opened_at,
-        "ended_at": session.ended_at,
-        "unsettled": not (session.settled and session.report and not session.unreported),
-        "body": json.dumps(dump_session(session), separators=(",", ":")),
-    }
+def writes_of(
+    before: Session | None,
+    after: Session,
+    lines: int,
+    events: Sequence[SessionOpened | Event],
+    actions: Sequence[Sequence[Action]],
+    now: int,
+) -> Writes:
+    """Say what a transition changes in the database.
 
-
-def _line(event: SessionOpened | Event) -> str:
-    return json.dumps(dump_event(event), separators=(",", ":"))
-
-
-def _is_lost_race(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return state in {SERIALIZATION_FAILURE, DEADLOCK} or "database is locked" in str(error.orig)
+    Args:
+        before: The session; None if it begins.
+        after: What became of it.
+        lines: Number of the journal's last line so far.
+        events: What was told.
+        actions: What each of them asked for.
+        now: The time, milliseconds.
+    """
+    asks: dict[str, Ask | None] = {}
+    for number, asked in enumerate(actions, lines + 1):
+        for place, action in enumerate(asked):
+            if isinstance(action, Ignored):
+                continue
+            key = key_of(action, f"{number}.{place}")
+            if isinstance(action, CancelTimer):
+                asks[key] = None
+            elif isinstance(action, SetTimer):
+                asks[key] = Ask(key, ALARM, action_of(action), action.at)
+            else:
+                asks[key] = Ask(key, type(action).__name__, action_of(action), now)
+    names = [sid for sid in after.sids if before is None or sid not in before.sids]
+    names += [event.job for event in events if isinstance(event, AgentAttached)]
+    names += [event.egress for event in events if isinstance(event, EgressStarted)]
+    return Writes(
+        session=after.id,
+        state=str(after.state),
+        reason=str(after.end.reason) if after.end is not None else None,
+        ended_at=after.ended_at,
+        unsettled=not (after.settled and after.report and not after.unreported),
+        lines=lines + len(events),
+        body=body_of(after),
+        journal=tuple(map(line_of, events)),
+        names=tuple(dict.fromkeys(names)),
+        asks=tuple(ask for ask in asks.values() if ask is not None),
+        dropped=tuple(key for key, ask in asks.items() if ask is None),
+    )

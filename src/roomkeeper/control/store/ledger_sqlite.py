@@ -1,0 +1,134 @@
+"""Transitions in SQLite: a whole transaction is one call into the connection's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+import aiosqlite
+from sqlalchemy.exc import OperationalError
+
+from roomkeeper.control.store.ledger import LostRace, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from threading import Thread
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from roomkeeper.control.store.ledger import Begin, Decide, Writes
+
+T = TypeVar("T")
+
+TOLD = "INSERT INTO told (source, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+FIND = "SELECT body, policy, lines FROM sessions WHERE id = ?"
+OPEN = """
+INSERT INTO sessions (id, room, generation, agent_name, opened_at, policy, state, unsettled, lines, body)
+VALUES (?, ?, ?, ?, ?, ?, '', TRUE, 0, '') ON CONFLICT DO NOTHING
+"""
+MOVE = "UPDATE sessions SET state = ?, reason = ?, ended_at = ?, unsettled = ?, lines = ?, body = ? WHERE id = ?"
+LINE = "INSERT INTO journal (session, line, at, body) VALUES (?, ?, ?, ?)"
+NAME = "INSERT INTO aliases (alias, session) VALUES (?, ?) ON CONFLICT DO NOTHING"
+DROP = "DELETE FROM outbox WHERE session = ? AND key = ?"
+ASK = """
+INSERT INTO outbox (session, key, kind, body, due_at, asked_at, claimed_until, tries) VALUES (?, ?, ?, ?, ?, ?, 0, 0)
+ON CONFLICT (session, key) DO UPDATE SET kind = excluded.kind, body = excluded.body, due_at = excluded.due_at,
+    asked_at = excluded.asked_at, asked = asked + 1, tries = 0, parked_at = NULL, error = NULL
+"""
+
+
+class Connection(aiosqlite.Connection):
+    """A connection that can be given more than one statement at a time."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(lambda: sqlite3.connect(path), iter_chunk_size=64)
+        # A process that ends by an error must not wait for this thread; before 0.22 the connection is the thread.
+        cast("Thread", getattr(self, "_thread", self)).daemon = True
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Open it."""
+        return cast("Generator[Any, None, Self]", super().__await__())
+
+    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in the thread of the connection."""
+        return cast("T", await self._execute(work, self._conn))  # type: ignore[no-untyped-call]
+
+
+class SqliteLedger:
+    """The ledger in a SQLite file.
+
+    Args:
+        engine: With one connection, a `Connection`.
+        clock: Milliseconds.
+    """
+
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], int] | None = None) -> None:
+        self._engine = engine
+        # SQLite runs in this process: its clock is ours.
+        self._clock = clock or (lambda: time.time_ns() // 1_000_000)
+
+    async def now(self) -> int:
+        """Return the clock that transitions go by, in milliseconds."""
+        return self._clock()
+
+    async def move(self, session: str, source: str, decide: Decide[T]) -> T:
+        """Lock a session, decide what becomes of it, and write that; see `Ledger`."""
+
+        def work(database: sqlite3.Connection, now: int) -> T:
+            repeated = bool(source) and not database.execute(TOLD, (source, now)).rowcount
+            found = database.execute(FIND, (session,)).fetchone()
+            answer, writes = decide(Row(*found) if found is not None else None, repeated, now)
+            if writes is not None:
+                _write(database, writes, now)
+            return answer
+
+        return await self._transact(work)
+
+    async def open(self, begin: Begin[T]) -> T | None:
+        """Write a new session; see `Ledger`."""
+
+        def work(database: sqlite3.Connection, now: int) -> T | None:
+            answer, new, writes = begin(now)
+            row = (writes.session, new.room, new.generation, new.agent_name, new.opened_at, new.policy)
+            if not database.execute(OPEN, row).rowcount:
+                return None
+            _write(database, writes, now)
+            return answer
+
+        return await self._transact(work)
+
+    async def _transact(self, work: Callable[[sqlite3.Connection, int], T]) -> T:
+        def whole(database: sqlite3.Connection) -> T:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                answer = work(database, self._clock())
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+            return answer
+
+        async with self._engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            try:
+                return await cast("Connection", raw.driver_connection).call(whole)
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                    raise LostRace from error
+                raise OperationalError(None, None, error) from error
+
+
+def _write(database: sqlite3.Connection, writes: Writes, now: int) -> None:
+    session = writes.session
+    changed = (writes.state, writes.reason, writes.ended_at, writes.unsettled, writes.lines, writes.body)
+    database.execute(MOVE, (*changed, session))
+    for number, body in enumerate(writes.journal, writes.lines - len(writes.journal) + 1):
+        database.execute(LINE, (session, number, now, body))
+    for name in writes.names:
+        database.execute(NAME, (name, session))
+    for key in writes.dropped:
+        database.execute(DROP, (session, key))
+    for ask in writes.asks:
+        database.execute(ASK, (session, ask.key, ask.kind, ask.body, ask.due_at, now))
