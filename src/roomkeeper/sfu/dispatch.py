@@ -5,7 +5,8 @@ who publishes (JT_PUBLISHER); whoever registered for that kind gets it. A room t
 without a name: any unnamed worker.
 
 Better than the original, unless strict:
-- a job that nobody takes waits, and is offered again when a worker registers or has room again (the original drops it);
+- a job that nobody takes waits, and is offered again when a worker registers or has room again (the original drops it),
+  but a job that nobody asked for by name only while somebody is in the room;
 - the records tell what became of a job: the worker's word, its lost connection, the agent's leaving (the original says
   RUNNING for ever);
 - an agent that must reconnect in full keeps its job (the original terminates it);
@@ -26,10 +27,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from livekit.protocol import agent, agent_dispatch, models
 
 from roomkeeper.errors import RoomkeeperError
-from roomkeeper.sfu.jobs import ENDED, Dispatch, DispatchedRoom, Job, Launch, is_dependent
+from roomkeeper.sfu.jobs import ENDED, Dispatch, DispatchedRoom, Job, is_dependent
+from roomkeeper.sfu.launching import Audience, Launcher, report_failure
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.worker import deployment_problem
-from roomkeeper.sfu.workers import NoWorker
 from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
@@ -66,14 +67,8 @@ class InvalidDispatch(RoomkeeperError):
     """The dispatch cannot be made like this."""
 
 
-class DispatchHost(Protocol):
+class DispatchHost(Audience, Protocol):
     """The rooms, as dispatching sees them."""
-
-    def list(self, names: Sequence[str]) -> Sequence[models.Room]:
-        """Return the live rooms of these names."""
-
-    def participants(self, room: str) -> Sequence[models.ParticipantInfo]:
-        """Return who is in a room; nobody if it is not live."""
 
     def remove(self, room: str, identity: str) -> None:
         """Remove a participant who is in a room."""
@@ -112,8 +107,10 @@ class Dispatches:
         self._strict = strict
         self._leave_window = leave_window
         self._return_window = return_window
-        self._retry_after = retry_after
         self._clock = clock
+        self._launcher = Launcher(
+            workers, host, retry_after=retry_after, jobs_per_dispatch=self._limits.jobs_per_dispatch, strict=strict
+        )
         self._rooms: dict[str, DispatchedRoom] = {}
         workers.observer = self
 
@@ -131,10 +128,15 @@ class Dispatches:
             if problem := deployment_problem(wanted.deployment):
                 logger.warning("dispatch of a room left out", extra={"room": room.name, "why": problem})
             else:
-                self._launch(opened, self._add(opened, room.name, wanted), agent.JobType.JT_ROOM, None)
+                dispatch = self._add(opened, room.name, wanted, automatic=not wanted.agent_name)
+                self._launcher.launch(opened, dispatch, agent.JobType.JT_ROOM)
 
     def participant_joined(self, room: models.Room, participant: models.ParticipantInfo) -> None:
-        """Launch the jobs for a participant who has joined."""
+        """Launch the jobs for a participant who has joined, and those that waited for anybody to come."""
+        opened = self._rooms.get(room.name)
+        if opened is not None and not is_dependent(participant):
+            for launch in opened.launches:
+                launch.wake.set()
         self._launch_for(room.name, participant, agent.JobType.JT_PARTICIPANT)
 
     def track_published(self, room: models.Room, participant: models.ParticipantInfo) -> None:
@@ -182,13 +184,13 @@ class Dispatches:
         self.check(request)
         room = self._of(request.room)
         dispatch = self._add(room, request.room, request)
-        self._launch(room, dispatch, agent.JobType.JT_ROOM, None)
+        self._launcher.launch(room, dispatch, agent.JobType.JT_ROOM)
         for participant in self._host.participants(request.room):
             # Whoever is not ACTIVE yet is still to be announced by `participant_joined`.
             if participant.state == models.ParticipantInfo.ACTIVE and not is_dependent(participant):
                 if participant.is_publisher:
-                    self._launch(room, dispatch, agent.JobType.JT_PUBLISHER, participant)
-                self._launch(room, dispatch, agent.JobType.JT_PARTICIPANT, participant)
+                    self._launcher.launch(room, dispatch, agent.JobType.JT_PUBLISHER, participant)
+                self._launcher.launch(room, dispatch, agent.JobType.JT_PARTICIPANT, participant)
         return dispatch.describe()
 
     def check(self, request: agent_dispatch.CreateAgentDispatchRequest) -> None:
@@ -247,10 +249,7 @@ class Dispatches:
     def worker_ready(self, worker: Worker) -> None:
         """Offer what waits to a worker who has come or has room again."""
         for room in self._rooms.values():
-            for launch in room.launches:
-                if launch.suits(worker):
-                    launch.passed_over.discard(worker.id)
-                    launch.wake.set()
+            self._launcher.offer_again(room, worker)
 
     def worker_gone(self, worker: Worker) -> None:
         """Note that the jobs of a worker are lost."""
@@ -290,6 +289,8 @@ class Dispatches:
         room: DispatchedRoom,
         room_name: str,
         wanted: agent_dispatch.RoomAgentDispatch | agent_dispatch.CreateAgentDispatchRequest,
+        *,
+        automatic: bool = False,
     ) -> Dispatch:
         record = agent_dispatch.AgentDispatch(
             id=new_id("AD_"),
@@ -301,76 +302,14 @@ class Dispatches:
             attributes=dict(wanted.attributes),
             state=agent_dispatch.AgentDispatchState(created_at=self._nanoseconds()),
         )
-        dispatch = room.dispatches[record.id] = Dispatch(record)
+        dispatch = room.dispatches[record.id] = Dispatch(record, automatic=automatic)
         return dispatch
 
     def _launch_for(self, room_name: str, participant: models.ParticipantInfo, job_type: agent.JobType) -> None:
         room = self._rooms.get(room_name)
         if room is not None and not is_dependent(participant):
             for dispatch in room.dispatches.values():
-                self._launch(room, dispatch, job_type, participant)
-
-    def _launch(
-        self,
-        room: DispatchedRoom,
-        dispatch: Dispatch,
-        job_type: agent.JobType,
-        participant: models.ParticipantInfo | None,
-    ) -> None:
-        """Send a job on its way: one to each namespace that has such workers, else one to the first who comes."""
-        namespaces: Sequence[str | None] = self._workers.namespaces(dispatch.next_job(job_type, None))
-        for namespace in namespaces or [None]:
-            launch = Launch(dispatch, job_type, participant, namespace)
-            task = asyncio.get_running_loop().create_task(self._place(room, launch))
-            room.launches[launch] = task
-            task.add_done_callback(partial(_launched, room, launch))
-
-    async def _place(self, room: DispatchedRoom, launch: Launch) -> None:
-        """Offer a job until somebody takes it (strict: once)."""
-        while (job := self._next_job(launch)) is not None:
-            launch.wake.clear()
-            try:
-                job.state.CopyFrom(await self._workers.assign(job, passed_over=launch.passed_over))
-            except NoWorker as nobody:
-                # Most agents are for rooms: that none is for a participant or a publisher is no news.
-                level = logging.INFO if job.type == agent.JobType.JT_ROOM else logging.DEBUG
-                logger.log(level, "no worker for a job", extra={"room": job.room.name, "agent_name": job.agent_name})
-                if self._strict:
-                    return
-                await self._wait(launch, late=nobody.late)
-            else:
-                self._keep(room, launch.dispatch, Job(job, over=job.state.status in ENDED))
-                return
-
-    async def _wait(self, launch: Launch, *, late: bool) -> None:
-        try:
-            async with asyncio.timeout(self._retry_after if late else None):
-                await launch.wake.wait()
-        except TimeoutError:
-            launch.passed_over.clear()
-
-    def _next_job(self, launch: Launch) -> agent.Job | None:
-        """Return the job with room and participant as they are now; None if the room is gone."""
-        room = next(iter(self._host.list([launch.dispatch.record.room])), None)
-        if room is None:
-            return None
-        job = launch.dispatch.next_job(launch.job_type, launch.namespace)
-        job.id = new_id("AJ_")
-        job.room.CopyFrom(room)
-        if launch.participant is not None:
-            present = (p for p in self._host.participants(room.name) if p.sid == launch.participant.sid)
-            job.participant.CopyFrom(next(present, launch.participant))
-        if launch.namespace is None:
-            job.namespace = next(iter(self._workers.namespaces(job)), "")
-        return job
-
-    def _keep(self, room: DispatchedRoom, dispatch: Dispatch, job: Job) -> None:
-        room.jobs[job.id] = job
-        dispatch.jobs.append(job)
-        if len(dispatch.jobs) > self._limits.jobs_per_dispatch:
-            oldest = next((each for each in dispatch.jobs if each.over), dispatch.jobs[0])
-            dispatch.jobs.remove(oldest)
-            del room.jobs[oldest.id]
+                self._launcher.launch(room, dispatch, job_type, participant)
 
     # --- ending -------------------------------------------------------------------------------------------------
 
@@ -426,12 +365,6 @@ class Dispatches:
         return int(self._clock() * 1e9)
 
 
-def _launched(room: DispatchedRoom, launch: Launch, task: asyncio.Task[None]) -> None:
-    room.launches.pop(launch, None)
-    _done(room, task)
-
-
 def _done(room: DispatchedRoom, task: asyncio.Task[None]) -> None:
     room.tasks.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("dispatching failed", exc_info=error)
+    report_failure(task)

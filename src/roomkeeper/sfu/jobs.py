@@ -49,9 +49,15 @@ class Job:
 
 @dataclass(eq=False, slots=True)
 class Dispatch:
-    """A dispatch of a room; `record` is without the jobs."""
+    """A dispatch of a room.
+
+    Attributes:
+        record: what the API shows, without the jobs.
+        automatic: nobody asked for it by name: it is for whoever is in the room, and for nobody else.
+    """
 
     record: agent_dispatch.AgentDispatch
+    automatic: bool = False
     jobs: list[Job] = field(default_factory=list)
 
     def describe(self) -> agent_dispatch.AgentDispatch:

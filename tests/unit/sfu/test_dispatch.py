@@ -264,9 +264,35 @@ async def test_a_dispatch_waits_for_a_worker_and_launches_with_the_room_as_it_is
 
 async def test_a_worker_in_a_namespace_takes_what_waits_for_anybody() -> None:
     async with stage() as on:
+        on.house.people["ada"] = ADA
         on.open()
         async with worker(on.address, agent.RegisterWorkerRequest(namespace="x")) as client:
             assert (await client.assignments.get()).job.namespace == "x"
+
+
+async def test_what_nobody_asked_for_by_name_waits_until_somebody_is_in_the_room() -> None:
+    async with stage() as on:
+        on.open()
+        async with worker(on.address) as client:
+            await client.settle()
+            assert client.offers.empty()
+            recorder = models.ParticipantInfo(sid="PA_2", identity="recorder", kind=models.ParticipantInfo.EGRESS)
+            on.house.people["recorder"] = recorder
+            on.dispatches.participant_joined(ROOM, recorder)
+            await client.settle()
+            assert client.offers.empty()
+            on.house.people["ada"] = ADA
+            on.dispatches.participant_joined(ROOM, ADA)
+            assert (await client.assignments.get()).job.type == agent.JobType.JT_ROOM
+
+
+async def test_what_was_asked_for_by_name_waits_for_a_worker_also_in_an_empty_room() -> None:
+    async with stage() as on:
+        on.open(NAMED)
+        on.dispatches.create(agent_dispatch.CreateAgentDispatchRequest(room="r"))
+        async with worker(on.address, kind(agent.JobType.JT_ROOM, "a")) as named, worker(on.address) as unnamed:
+            assert (await named.assignments.get()).token
+            assert (await unnamed.assignments.get()).token
 
 
 async def test_strict_loses_a_dispatch_made_before_its_worker() -> None:
@@ -281,6 +307,7 @@ async def test_strict_loses_a_dispatch_made_before_its_worker() -> None:
 async def test_a_declined_job_is_offered_again_when_the_worker_has_room_again() -> None:
     async with stage() as on, worker(on.address) as client:
         client.answer = decline
+        on.house.people["ada"] = ADA
         on.open()
         await client.offers.get()
         await client.load(0.5)
@@ -294,6 +321,7 @@ async def test_a_declined_job_is_offered_again_when_the_worker_has_room_again() 
 async def test_a_worker_that_was_late_is_asked_again_after_a_while() -> None:
     async with stage(answer_window=0.05) as on, worker(on.address) as client:
         client.answer = ignore
+        on.house.people["ada"] = ADA
         on.open()
         first = await client.offers.get()
         second = await client.offers.get()
@@ -379,6 +407,7 @@ async def test_an_agent_that_leaves_after_its_job_has_ended_is_not_terminated() 
 
 async def test_the_record_tells_that_the_worker_is_lost() -> None:
     async with stage() as on:
+        on.house.people["ada"] = ADA
         on.open()
         async with worker(on.address) as client:
             await on.enter(client)
@@ -389,6 +418,7 @@ async def test_the_record_tells_that_the_worker_is_lost() -> None:
 
 async def test_a_worker_that_comes_back_keeps_its_jobs() -> None:
     async with stage() as on:
+        on.house.people["ada"] = ADA
         on.open()
         async with worker(on.address) as client:
             job = await on.enter(client)
@@ -405,6 +435,7 @@ async def test_a_worker_that_comes_back_keeps_its_jobs() -> None:
 
 async def test_a_worker_that_comes_back_after_its_agent_has_left_is_told_to_end_the_job() -> None:
     async with stage() as on:
+        on.house.people["ada"] = ADA
         on.open()
         async with worker(on.address) as client:
             job = await on.enter(client)
