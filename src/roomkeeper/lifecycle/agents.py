@@ -222,7 +222,7 @@ def count_loss(step: Step, why: str) -> None:
     """Spend a recovery attempt; those outside the window are forgotten."""
     session = step.session
     step.session = replace(session, losses=(*presence.recent_losses(session, step.at), step.at))
-    step.act(EmitEvent(topic="session.agent_lost", data={"why": why, "epoch": session.current}))
+    step.act(EmitEvent(topic="session.agent_lost", data={"why": why, "epoch": session.current, "at": step.at}))
 
 
 def never_came(step: Step) -> None:
@@ -362,6 +362,7 @@ def noted(step: Step, event: Noted) -> None:
         return
     step.amend(replace(epoch, seq=event.seq, link_lost_at=None))
     if event.what == "item":
-        step.act(EmitEvent(topic="item.added", data={"epoch": epoch.number, "seq": event.seq}))
+        where = {"epoch": epoch.number, "seq": event.seq}
+        step.act(EmitEvent(topic="item.added", data={**where, "item": dict(event.data)}))
     if step.session.state is State.ENDED:
         ends.late(step)

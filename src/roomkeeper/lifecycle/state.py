@@ -178,6 +178,7 @@ class Session:
         egresses: Recordings and streams that are running.
         metadata: The application's own, for every dispatch; None: the dispatches of the room have it.
         keeps_room: True if people go on in the room after the end (a transfer).
+        purged_at: When its personal data was deleted; nothing happens to it from then on.
         report: Revision of the last report; 0 before the first.
         unreported: True if there are facts that no report has.
     """
@@ -217,6 +218,7 @@ class Session:
     egresses: tuple[str, ...] = ()
     metadata: str | None = None
     keeps_room: bool = False
+    purged_at: int | None = None
     report: int = 0
     unreported: bool = False
 

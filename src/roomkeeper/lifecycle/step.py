@@ -68,7 +68,7 @@ class Step:
         since = session.since if state is session.state else self.at
         self.session = replace(session, state=state, since=since, until=until, seq=session.seq + 1)
         self.act(WriteRoomState(seq=self.session.seq))
-        self.act(EmitEvent(topic=f"session.{state}"))
+        self.act(EmitEvent(topic=f"session.{state}", data={"seq": self.session.seq}))
 
     def amend(self, epoch: Epoch) -> None:
         """Put back an epoch that was changed by `replace`."""
