@@ -90,6 +90,23 @@ outbox = Table(
     Index(None, "parked_at", "due_at"),
 )
 
+stream = Table(
+    "stream",
+    metadata,
+    # What the live stream tells, for a day at most; `xact` is the transaction that wrote it on PostgreSQL.
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("xact", BIG, nullable=False),
+    Column("session", String(64), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("room", Text, nullable=False),
+    Column("topic", String(64), nullable=False),
+    Column("at", BIG, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("session", "key"),
+    Index(None, "xact", "id"),
+    sqlite_autoincrement=True,  # else the number of a deleted last row would be given out again
+)
+
 told = Table(
     "told",
     metadata,
