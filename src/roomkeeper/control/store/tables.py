@@ -133,3 +133,50 @@ deliveries = Table(
     Column("error", Text),
     Index(None, "delivered_at", "parked_at", "due_at"),
 )
+
+# The agent link, see `control.link`.
+
+replicas = Table(
+    "replicas",
+    metadata,
+    # Processes of the control plane that can hear their workers.
+    Column("id", String(64), primary_key=True),
+    Column("alive_until", BIG, nullable=False),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    # The latest connection of this worker, and the replica that holds it or answers for it.
+    Column("connection", String(64), nullable=False),
+    Column("replica", String(64), nullable=False, index=True),
+    # The lease of all of its jobs: one row to write for each heartbeat.
+    Column("alive_until", BIG, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job", String(128), primary_key=True),
+    Column("session", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("worker", Text, nullable=False),  # who answers for it
+    Column("metadata", Text, nullable=False),  # of the dispatch that made it
+    Column("attached_at", BIG, nullable=False),
+    # The lease of this job alone, since the worker stopped naming it; null while it does.
+    Column("silent_until", BIG),
+    Column("watched", Boolean, nullable=False),  # its lease may still run out
+    Column("over", Boolean, nullable=False),  # its worker said `done` or `lost`
+    Index(None, "watched", "worker"),
+)
+
+mail = Table(
+    "mail",
+    metadata,
+    # What one replica has to say to a job whose worker is linked to another.
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("replica", String(64), nullable=False, index=True),
+    Column("session", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", BIG, nullable=False),
+)
