@@ -17,7 +17,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
-from typing import Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 from roomkeeper.errors import RoomkeeperError
 
@@ -320,6 +320,11 @@ def read_line(text: str | bytes) -> Line:
     """
     line: Line = _sound(Line, _object(text, MAX_LINE), "")
     return line
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Say whether something from outside will do as an id, an identity or a name."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and not _UNFIT.search(value)
 
 
 def _read_frame(text: str | bytes, known: Mapping[str, type]) -> Any:  # noqa: ANN401 - the callers know
