@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from roomkeeper.errors import IllegalCall
@@ -175,15 +176,31 @@ def _body_writer() -> Reader:
 
 def _dataclass_writer(kind: type, without: str = "") -> Reader:
     hints = get_type_hints(kind)
-    writers = [(line.name, _writer(hints[line.name])) for line in fields(cast("Any", kind)) if line.name != without]
-    return lambda value: {name: write(getattr(value, name)) for name, write in writers}
+    writers = {line.name: _writer(hints[line.name]) for line in fields(cast("Any", kind)) if line.name != without}
+    names, several = tuple(writers), len(writers) > 1
+    # Most fields are written as they are: all are taken at once, and only the others one by one.
+    converted = [(name, write) for name, write in writers.items() if write is not _as_it_is]
+    take = attrgetter(*names)
+
+    def write(value: Any) -> dict[str, Json]:  # noqa: ANN401 - any dataclass
+        data = dict(zip(names, take(value) if several else (take(value),), strict=True))
+        for name, convert in converted:
+            data[name] = convert(data[name])
+        return data
+
+    return write
 
 
 def _dataclass_reader(kind: type[_T]) -> Callable[[Mapping[str, Any]], _T]:
     hints = get_type_hints(kind)
     readers = {line.name: _reader(hints[line.name]) for line in fields(cast("Any", kind))}
+    converted = [(name, reader) for name, reader in readers.items() if reader is not _as_it_is]
 
     def read(data: Mapping[str, Any]) -> _T:
-        return kind(**{name: reader(data[name]) for name, reader in readers.items() if name in data})
+        values = {name: value for name, value in data.items() if name in readers}
+        for name, reader in converted:
+            if name in values:
+                values[name] = reader(values[name])
+        return kind(**values)
 
     return read

@@ -1,7 +1,12 @@
-"""Transitions in SQLite: a whole transaction is one call into the connection's thread."""
+"""Transitions in SQLite: whole transactions, one after the other, in one call into the connection's thread.
+
+A call costs as much as a transaction. So whoever comes while one is under way waits, and the next call runs the
+transactions of all who do. Each is still a transaction of its own.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -67,6 +72,8 @@ class SqliteLedger:
         self._engine = engine
         # SQLite runs in this process: its clock is ours.
         self._clock = clock or (lambda: time.time_ns() // 1_000_000)
+        self._waiting: list[_Job] = []
+        self._turn = asyncio.Lock()
 
     async def now(self) -> int:
         """Return the clock that transitions go by, in milliseconds."""
@@ -99,25 +106,71 @@ class SqliteLedger:
         return await self._transact(work)
 
     async def _transact(self, work: Callable[[sqlite3.Connection, int], T]) -> T:
-        def whole(database: sqlite3.Connection) -> T:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                answer = work(database, self._clock())
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
-            return answer
+        job = _Job(work)
+        self._waiting.append(job)
+        try:
+            async with self._turn:
+                if not job.over:
+                    await self._run(job)
+        finally:
+            if job in self._waiting:
+                self._waiting.remove(job)  # cancelled before its turn
+        return cast("T", job.outcome())
 
+    async def _run(self, job: _Job) -> None:
+        """Run every transaction that waits, or see one to its end that a cancelled caller has begun."""
+        jobs = self._waiting if job in self._waiting else []
+        self._waiting = [] if jobs else self._waiting
         async with self._engine.connect() as connection:
             raw = await connection.get_raw_connection()
-            try:
-                return await cast("Connection", raw.driver_connection).call(whole)
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                    raise LostRace from error
-                raise OperationalError(None, None, error) from error
+            # The thread takes one call after the other: when this one is over, so are those before it.
+            await cast("Connection", raw.driver_connection).call(lambda database: self._run_all(database, jobs))
+
+    def _run_all(self, database: sqlite3.Connection, jobs: list[_Job]) -> None:
+        for job in jobs:
+            job.run(database, self._clock)
+
+
+class _Job:
+    """A transaction that waits for its turn, and what came of it.
+
+    Args:
+        work: Is given the connection and the time.
+    """
+
+    def __init__(self, work: Callable[[sqlite3.Connection, int], object]) -> None:
+        self._work = work
+        self._answer: object = None
+        self._error: Exception | None = None
+        self.over = False
+
+    def run(self, database: sqlite3.Connection, clock: Callable[[], int]) -> None:
+        """Run it, from BEGIN to COMMIT."""
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            self._answer = self._work(database, clock())
+            database.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - it is the caller's, in another thread
+            self._error = error
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+        self.over = True
+
+    def outcome(self) -> object:
+        """Return what the work returned, or raise what it raised.
+
+        Raises:
+            LostRace: Another process has the file locked.
+            OperationalError: The database failed.
+        """
+        error = self._error
+        if isinstance(error, sqlite3.Error):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                raise LostRace from error
+            raise OperationalError(None, None, error) from error
+        if error is not None:
+            raise error
+        return self._answer
 
 
 def _write(database: sqlite3.Connection, writes: Writes, now: int) -> None:

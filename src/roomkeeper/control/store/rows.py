@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
@@ -44,6 +45,38 @@ ALARM = "timer"
 """Kind of the rows that are alarms."""
 
 to_json: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Read:
+    """Sessions that were read or written lately, so that the same text is not read again.
+
+    A session is known by its whole text: what another replica wrote meanwhile is another text.
+
+    Args:
+        most: How many are kept.
+    """
+
+    def __init__(self, most: int = 4096) -> None:
+        self._most = most
+        self._sessions: dict[str, tuple[str, Session]] = {}
+        self._lock = threading.Lock()  # SQLite's transactions run in a thread
+
+    def session(self, name: str, body: str, policy: str) -> Session:
+        """Read a session."""
+        known = self._sessions.get(name)
+        if known is not None and known[0] == body:
+            return known[1]
+        session = session_of(body, policy)
+        self.keep(body, session)
+        return session
+
+    def keep(self, body: str, session: Session) -> None:
+        """Remember what a session was written as."""
+        with self._lock:
+            self._sessions.pop(session.id, None)
+            self._sessions[session.id] = (body, session)
+            if len(self._sessions) > self._most:
+                del self._sessions[next(iter(self._sessions))]
 
 
 def session_of(body: str, policy: str) -> Session:

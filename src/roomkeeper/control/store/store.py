@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from roomkeeper.control.store.ledger import Ask, LostRace, NewRow, Writes
 from roomkeeper.control.store.ledger_postgres import PostgresLedger
 from roomkeeper.control.store.ledger_sqlite import SqliteLedger
-from roomkeeper.control.store.rows import ALARM, action_of, body_of, key_of, line_of, policy_of, session_of
+from roomkeeper.control.store.rows import ALARM, Read, action_of, body_of, key_of, line_of, policy_of, session_of
 from roomkeeper.control.store.tables import aliases, journal, sessions
 from roomkeeper.errors import RoomkeeperError
 from roomkeeper.lifecycle.actions import CancelTimer, Ignored, SetTimer
@@ -53,7 +53,7 @@ def _ranked(rank: int, condition: sa.ColumnElement[bool]) -> sa.Select[tuple[int
     return sa.select(sa.literal(rank).label("rank"), *columns).where(condition)
 
 
-_NAME = sa.bindparam("name")
+_NAME = sa.bindparam("name", type_=sa.Text)
 FIND = (
     # A branch for each index; with `OR`, neither database uses them all.
     sa.union_all(
@@ -96,6 +96,7 @@ class Store:
     def __init__(self, engine: AsyncEngine, *, clock: Callable[[], int] | None = None) -> None:
         self._engine = engine
         self.postgres = engine.dialect.name == "postgresql"
+        self._read = Read()
         self._ledger: Ledger = (PostgresLedger if self.postgres else SqliteLedger)(engine, clock)
 
     # -- telling ------------------------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ class Store:
         def decide(row: Row | None, repeated: bool, now: int) -> tuple[Told, Writes | None]:  # noqa: FBT001 - see Decide
             if row is None:
                 raise NoSuchSession(f"{session!r}.")
-            found = session_of(row.body, row.policy)
+            found = self._read.session(session, row.body, row.policy)
             if repeated or not events:
                 return Told(found, (), repeated=repeated), None
             moved = found
@@ -140,7 +141,9 @@ class Store:
                 moved, actions = transition(moved, event)
                 asked.append(actions)
             told = Told(moved, tuple(action for actions in asked for action in actions))
-            return told, writes_of(found, moved, row.lines, timed, asked, now)
+            writes = writes_of(found, moved, row.lines, timed, asked, now)
+            self._read.keep(writes.body, moved)
+            return told, writes
 
         return await self._in_turn(lambda: self._ledger.move(session, source, decide))
 
