@@ -1,26 +1,25 @@
-"""Roomkeeper: the session layer for voice agents on LiveKit."""
+"""Roomkeeper: the session layer for voice agents on LiveKit.
+
+What an agent needs is imported from here: `roomkeeper.wrap`, `roomkeeper.start`, `roomkeeper.end`. It is loaded when it
+is first used, so that programs without agents need no livekit-agents.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from roomkeeper.wire.room_config import room_config as room_config
 
 __version__ = version("roomkeeper")
 
-_HOME: Final = {"room_config": "roomkeeper.wire.room_config"}
-"""Where public names live; they are imported when they are asked for, so that `import roomkeeper` stays light."""
+# For type checkers they stand in __init__.pyi, so that no package here depends on the agent's by importing the root.
+_LAZY = {
+    "wrap": "roomkeeper.agent.wrap",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *_HOME]
+    """Load what is used for the first time (PEP 562)."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'roomkeeper' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value

@@ -20,6 +20,7 @@ import logging
 import os
 import selectors
 import socket
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -63,6 +64,17 @@ class Place:
     worker: str
     folder: str
     socket: str
+
+    @classmethod
+    def of(cls, worker: str, folder: Path) -> Place:
+        """Return the place of a worker: its socket lies beside the spools, unless that name is too long for one.
+
+        Source: unix(7): `sun_path` has 108 bytes on Linux, 104 on macOS.
+        """
+        beside = folder / f"{worker}.sock"
+        if len(os.fsencode(beside)) >= 100:  # noqa: PLR2004 - see above
+            beside = Path(tempfile.gettempdir()) / f"roomkeeper-{worker}.sock"
+        return cls(worker, str(folder), str(beside))
 
     def spool(self, job: str) -> Path:
         """The spool of a job."""
@@ -215,7 +227,7 @@ class Desk:
 
     def take(self, frame: link.FromControl, n: int) -> None:
         """A frame came from the parent."""
-        if isinstance(frame, link.Attached) and n != self._asked:
+        if isinstance(frame, link.Attached) and self._lapsed and n != self._asked:
             return  # it answers a question from before this process stood still
         if isinstance(frame, Answer):
             self._lapsed = isinstance(frame, link.Fenced)

@@ -231,7 +231,7 @@ class Reader:
         path: Of the file.
         header: Its first line.
         seq: Of the last line that was read.
-        done: True once the line was read that says that the job is over.
+        done: True once the last line was read, which says that the job is over.
     """
 
     def __init__(self, path: Path) -> None:
@@ -277,19 +277,18 @@ class Reader:
         return lines
 
     def go_back(self, seq: int) -> None:
-        """Read on after line `seq`, or after the last one that was read, if that is earlier.
+        """Read on after line `seq`; what is not there yet is not skipped.
 
         Raises:
             OSError: It cannot be read.
         """
         while self._marks[-1][0] > max(seq, 0):
             self._marks.pop()
-        at, self._offset = self._marks[-1]
-        wanted, self.seq = min(seq, self.seq), at
+        self.seq, self._offset = self._marks[-1]
         with self.path.open("rb") as file:
             file.seek(self._offset)
-            while self.seq < wanted:
-                self._offset += len(file.readline())
+            while self.seq < seq and (raw := file.readline()).endswith(b"\n"):
+                self._offset += len(raw)
                 self.seq += 1
 
     def forget(self, seq: int) -> None:

@@ -1,0 +1,3 @@
+from roomkeeper.agent.wrap import wrap as wrap
+
+__version__: str

@@ -1,0 +1,361 @@
+"""The parent of a worker's jobs: everything in it that is Roomkeeper's.
+
+1. Nothing here may harm the worker: what fails is logged, and tried again.
+2. A job is said to live if it beat lately, whatever the worker thinks of it.
+3. What is not shipped stays in its file. A worker that dies leaves it to the next one in the folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from roomkeeper.agent.parent.connection import Connection
+from roomkeeper.agent.parent.desks import Desks
+from roomkeeper.agent.parent.folder import Folder
+from roomkeeper.agent.parent.shipper import Shipper
+from roomkeeper.wire import link
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from roomkeeper.agent.local import Place
+
+log = logging.getLogger("roomkeeper.agent")
+
+ALIVE_WITHIN: Final = 1.5
+"""Seconds after its last beat that a job is said to live; it beats twice a second."""
+LOOK: Final = 3.0
+"""Seconds between two looks for spools of dead workers."""
+POLL: Final = 1.0
+"""Seconds until a spool is looked at although nobody rang."""
+TOKEN_EVERY: Final = 3600.0
+"""Seconds between two tokens for the journal."""
+YIELD_EVERY: Final = 5.0
+"""Seconds between two requests to take a session over."""
+SHIPPED_AT_ONCE: Final = 16
+"""Spools of dead jobs that are shipped at the same time, beside those of living ones."""
+
+
+class _Job:
+    """A job of this worker that connected.
+
+    Attributes:
+        attach: What it asks for; None until it does.
+        n: How often it asked.
+        asking: True until that went out over this connection.
+        unanswered: The numbers of those that went out over it.
+        muted: Whether its agent was last told to fall silent: somebody is taking over.
+    """
+
+    __slots__ = ("asking", "attach", "muted", "n", "unanswered")
+
+    def __init__(self) -> None:
+        self.attach: link.Attach | None = None
+        self.n = 0
+        self.asking = False
+        self.unanswered: deque[int] = deque()
+        self.muted = False
+
+
+class Parent:
+    """Keeps the sessions of one worker. An async context manager for as long as the worker runs.
+
+    Attributes:
+        place: What its jobs know.
+    """
+
+    def __init__(self, place: Place, *, url: str, hello: link.Hello, token: Callable[[], str]) -> None:
+        """Prepare it.
+
+        Args:
+            place: Folder and socket.
+            url: Of the control plane; empty if there is none.
+            hello: How the worker introduces itself.
+            token: Makes a LiveKit API token with the `agent` grant.
+        """
+        self.place = place
+        self._url = url
+        self._token = token
+        self._folder = Folder(Path(place.folder), place.worker)
+        self._desks = Desks(Path(place.socket), self)
+        self._connection = Connection(url, token=token, hello=hello, owner=self) if url else None
+        self._jobs: dict[str, _Job] = {}
+        self._shippers: dict[str, Shipper] = {}
+        self._work = asyncio.Event()
+        self._shipped = asyncio.Event()
+        self._leaving = False
+        self._tasks = asyncio.TaskGroup()
+        self._running: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Begin.
+
+        Raises:
+            SpoolUnusable: The folder cannot be used.
+            OSError: The socket cannot be made.
+        """
+        self._folder.open()
+        try:
+            await self._desks.open()
+        except OSError:
+            self._folder.close()
+            raise
+        self._tell_jobs()
+        await self._tasks.__aenter__()
+        loops: list[Callable[[], Awaitable[None]]] = []
+        if self._connection is not None:
+            loops = [self._connection.run, self._ship, self._heartbeat, self._adopt, self._renew_token]
+        self._running = [self._tasks.create_task(_forever(each)) for each in loops]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._running:
+            task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+        await self._desks.close()
+        self._folder.close()
+
+    @property
+    def live(self) -> list[str]:
+        """Jobs of this worker that asked to be in charge and are not over."""
+        return [
+            job
+            for job, known in self._jobs.items()
+            if known.attach is not None and not (self._shippers[job].gone or self._shippers[job].done)
+        ]
+
+    def process_closed(self, job: str, code: int | None) -> None:
+        """The process of a job ended.
+
+        Args:
+            job: Its id.
+            code: Its exit code, negative for a signal.
+        """
+        path = self.place.spool(job)
+        if job not in self._shippers and not path.exists():
+            return  # it never came to its desk: nothing of ours
+        shipper = self._shipper(job)
+        shipper.gone = True
+        shipper.exit = code
+        self._jobs.pop(job, None)
+        self._work.set()
+
+    async def leave(self) -> None:
+        """Ask for all live sessions to be taken over, again and again, until cancelled or no job is left."""
+        self._leaving = True
+        while live := self.live:
+            if self._connection is not None and self._connection.up:
+                for job in live:
+                    if not self._jobs[job].muted:
+                        await self._connection.send(link.Yield(job=job))
+            await asyncio.sleep(YIELD_EVERY)
+
+    async def flush(self, within: float) -> None:
+        """Wait until everything is shipped.
+
+        Args:
+            within: Seconds at most; what is left then is for the next worker.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while self._shippers and self._connection is not None and self._connection.up:
+                    self._shipped.clear()
+                    await self._shipped.wait()
+        except TimeoutError:
+            log.warning("spools are left for the next worker", extra={"jobs": sorted(self._shippers)})
+
+    # What jobs say.
+
+    def came(self, job: str) -> None:
+        """A job connected."""
+        self._shipper(job)
+        self._jobs.setdefault(job, _Job())
+
+    def left(self, job: str) -> None:
+        """A job's connection is gone; if its spool is too, that was all of it."""
+        shipper = self._shippers.get(job)
+        if shipper is not None and not shipper.path.exists():
+            self._forget(shipper)
+
+    def asks(self, attach: link.Attach, n: int) -> None:
+        """A job asks to be in charge, for the n-th time."""
+        known = self._jobs[attach.job]
+        known.attach, known.n, known.asking = attach, n, True
+        self._work.set()
+
+    def rang(self, job: str) -> None:
+        """A job lives, and may have written."""
+        self._work.set()
+
+    # What the control plane says.
+
+    def welcomed(self) -> None:
+        """A connection is up: say again who is there, and ship on from what arrived."""
+        for job, shipper in self._shippers.items():
+            known = self._jobs.get(job)
+            if known is not None:
+                known.asking = known.attach is not None
+                known.unanswered.clear()
+            shipper.connected(now=self._now(), attaching=known is not None and known.asking)
+        self._tell_jobs()
+        self._work.set()
+
+    def parted(self) -> None:
+        """The connection is down."""
+        self._tell_jobs()
+
+    def says(self, frame: link.FromControl) -> None:
+        """Pass on what concerns a job, after looking at what concerns its spool."""
+        match frame:
+            case link.Welcome() | link.Heartbeat():
+                return
+            case link.Ack():
+                if (shipper := self._shippers.get(frame.job)) is not None:
+                    shipper.ack(frame, now=self._now())
+                    if shipper.over:
+                        self._forget(shipper)
+            case link.Refused():
+                log.warning("the control plane refused something", extra={"job": frame.job, "why": frame.why})
+                if (shipper := self._shippers.get(frame.job)) is not None:
+                    if not shipper.waiting:
+                        self._answered(frame.job)
+                    shipper.refused(now=self._now())
+            case link.Attached():
+                if (shipper := self._shippers.get(frame.job)) is not None:
+                    shipper.attached(frame)
+                self._desks.tell(frame.job, frame, self._answered(frame.job))
+            case link.Fenced() | link.EndNow() | link.Mute() | link.Unmute() | link.Warning():
+                known = self._jobs.get(frame.job)
+                if isinstance(frame, link.Fenced) and (shipper := self._shippers.get(frame.job)) is not None:
+                    shipper.answered()
+                if known is not None and isinstance(frame, link.Mute | link.Unmute):
+                    known.muted = isinstance(frame, link.Mute)
+                self._desks.tell(frame.job, frame)
+        self._work.set()
+
+    # The loops.
+
+    async def _heartbeat(self) -> None:
+        """Say every second which jobs live."""
+        assert self._connection is not None  # noqa: S101 - for the type checker: there is no heart without it
+        n = 0
+        while True:
+            before = self._now()
+            await asyncio.sleep(self._connection.heartbeat)
+            if not self._connection.up:
+                continue
+            if self._now() - before > self._connection.lease:
+                # What was said to it meanwhile may no longer be so: the next connection says how things stand.
+                log.warning("this process stood still for longer than a lease")
+                self._connection.drop()
+                continue
+            n += 1
+            alive = [job for job, at in self._desks.alive_at.items() if self._now() - at <= ALIVE_WITHIN]
+            await self._connection.send(link.Heartbeat(n=n, jobs=tuple(alive[: link.MAX_JOBS])))
+
+    async def _ship(self) -> None:
+        """Send what there is to send, whenever somebody rings."""
+        assert self._connection is not None  # noqa: S101 - for the type checker: nothing is shipped without it
+        while True:
+            self._work.clear()
+            if self._connection.up:
+                for job, known in list(self._jobs.items()):
+                    await self._ask(job, known)
+                for shipper in self._next_shippers():
+                    await self._send_next(shipper)
+            try:
+                async with asyncio.timeout(POLL):
+                    await self._work.wait()
+            except TimeoutError:
+                continue
+
+    async def _send_next(self, shipper: Shipper) -> None:
+        assert self._connection is not None  # noqa: S101 - for the type checker: the caller has looked
+        try:
+            frame = shipper.next(now=self._now())
+        except OSError as error:
+            log.warning("a spool cannot be read", extra={"path": str(shipper.path), "error": str(error)})
+            shipper.refused(now=self._now())
+            return
+        if frame is not None:
+            await self._connection.send(frame)
+        elif shipper.over:
+            self._forget(shipper)
+
+    def _next_shippers(self) -> Iterator[Shipper]:
+        """Yield the spools of all living jobs, and as many of dead ones as may be on their way at once."""
+        shippers = list(self._shippers.values())
+        on_their_way = sum(shipper.gone and shipper.waiting for shipper in shippers)
+        for shipper in shippers:
+            if not shipper.gone or shipper.waiting:
+                yield shipper
+            elif on_their_way < SHIPPED_AT_ONCE:
+                yield shipper
+                on_their_way += shipper.waiting
+
+    async def _adopt(self) -> None:
+        """Look for spools of dead workers."""
+        while True:
+            known = {shipper.path for shipper in self._shippers.values()}
+            for path in self._folder.orphans(known):
+                self._shipper(path.stem).gone = True
+                self._work.set()
+            await asyncio.sleep(LOOK)
+
+    async def _renew_token(self) -> None:
+        """Keep the jobs' token for the journal fresh."""
+        while True:
+            await asyncio.sleep(TOKEN_EVERY)
+            self._tell_jobs()
+
+    # Helpers.
+
+    async def _ask(self, job: str, known: _Job) -> None:
+        """Say a job's `attach`, if it is not said yet on this connection."""
+        assert self._connection is not None  # noqa: S101 - for the type checker: the caller has looked
+        if known.asking and known.attach is not None:
+            known.asking = False
+            known.unanswered.append(known.n)
+            await self._connection.send(known.attach)
+
+    def _answered(self, job: str) -> int:
+        """Return the number of the `attach` that is answered now; 0 if none was asked."""
+        known = self._jobs.get(job)
+        return known.unanswered.popleft() if known is not None and known.unanswered else 0
+
+    def _shipper(self, job: str) -> Shipper:
+        if job not in self._shippers:
+            self._shippers[job] = Shipper(job, self.place.spool(job))
+        return self._shippers[job]
+
+    def _forget(self, shipper: Shipper) -> None:
+        """The control plane has it all: the spool may go."""
+        try:
+            shipper.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("a spool cannot be deleted", extra={"path": str(shipper.path), "error": str(error)})
+        self._shippers.pop(shipper.job, None)
+        self._jobs.pop(shipper.job, None)
+        self._shipped.set()
+
+    def _tell_jobs(self) -> None:
+        linked = self._connection is not None and self._connection.up
+        self._desks.tell_parent(url=self._url, token=self._token() if self._url else "", linked=linked)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop again when it fails: the worker goes on in any case."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.exception("part of the session layer failed and is begun again")
+        await asyncio.sleep(1)
