@@ -42,6 +42,7 @@ def create_app(config: ControlConfig, plane: Plane | None = None) -> Starlette:
         plane: Keeps the sessions; None: tokens and pages only.
     """
     page = Page(config.pages / "interview", config.livekit_url)
+    console = Page(config.pages / "console", config.livekit_url)
 
     async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})
@@ -75,6 +76,7 @@ def create_app(config: ControlConfig, plane: Plane | None = None) -> Starlette:
             Route("/readyz", readyz),
             *hooks,
             Mount("/api", routes=api),
+            Mount("/console", console),
             Mount("/", page),
         ],
         middleware=middleware,
