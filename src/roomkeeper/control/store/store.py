@@ -127,12 +127,26 @@ class Store:
         Raises:
             NoSuchSession: There is none.
         """
+        return await self.tell_by(session, lambda _: events, source=source)
+
+    async def tell_by(self, session: str, choose: Callable[[Session], Sequence[Event]], *, source: str = "") -> Told:
+        """Tell a session what has happened, where that depends on what it knows already; else as `tell`.
+
+        Args:
+            session: Its id.
+            choose: Is given the session, locked, and returns what to tell it. Pure: it may run twice, in any thread.
+            source: As of `tell`.
+
+        Raises:
+            NoSuchSession: There is none.
+        """
 
         def decide(row: Row | None, repeated: bool, now: int) -> tuple[Told, Writes | None]:  # noqa: FBT001 - see Decide
             if row is None:
                 raise NoSuchSession(f"{session!r}.")
             found = self._read.session(session, row.body, row.policy)
-            if repeated or not events:
+            events = () if repeated else choose(found)
+            if not events:
                 return Told(found, (), repeated=repeated), None
             moved = found
             timed = [replace(event, at=now) for event in events]
