@@ -6,17 +6,24 @@ the first version that has it no more. `supported` says whether the installed ve
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import livekit.agents
+from livekit import rtc
 from livekit.agents.worker import ServerEnvOption
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+    from typing import SupportsIndex
 
-    from livekit.agents import AgentServer, JobContext
+    from livekit.agents import Agent, AgentServer, AgentSession, JobContext, ModelSettings
+    from livekit.agents.llm import ChatItem
 
+log = logging.getLogger("roomkeeper.agent")
 
 WANTED: Final = ">=1.8,<1.10"
 LOWEST: Final = (1, 8)
@@ -87,3 +94,130 @@ def on_process_closed(server: AgentServer, callback: Callable[[str, int | None],
             callback(process.running_job.job.id, getattr(process, "exitcode", None))
 
     server._proc_pool.on("process_closed", closed)  # noqa: SLF001
+
+
+# The session, in a job.
+
+
+def watch_history(session: AgentSession[Any], told: Callable[[ChatItem], None]) -> None:
+    """Be told of every item that enters the history, also of those that no event tells of.
+
+    1.8.9: `ChatContext.items` is the list that `insert`, `append` and the upsert of tool items change in place.
+    """
+    session.history.items = _Watched(session.history.items, told)
+
+
+class _Watched(list["ChatItem"]):
+    def __init__(self, items: Iterable[ChatItem], told: Callable[[ChatItem], None]) -> None:
+        super().__init__(items)
+        self._told = told
+
+    def append(self, item: ChatItem) -> None:
+        super().append(item)
+        self._told(item)
+
+    def insert(self, index: SupportsIndex, item: ChatItem) -> None:
+        super().insert(index, item)
+        self._told(item)
+
+    def extend(self, items: Iterable[ChatItem]) -> None:
+        for item in items:
+            self.append(item)
+
+    def __setitem__(self, index: Any, item: Any) -> None:  # noqa: ANN401 - an item, or a slice of them
+        super().__setitem__(index, item)
+        if not isinstance(index, slice):
+            self._told(item)
+
+    def __reduce__(self) -> tuple[type[list[ChatItem]], tuple[list[ChatItem]]]:
+        return list, (list(self),)  # a copy is a plain list
+
+
+def watch_emit(session: AgentSession[Any], told: Callable[[object], None]) -> None:
+    """Be told of every event before the application is, and keep its handlers from stopping one another.
+
+    1.8.9: `AgentSession.emit` notes the event in `_recorded_events` for the report; `EventEmitter.emit` raises the
+    TypeError of a handler, so that those after it, and the job's shutdown, never come.
+    """
+
+    def emit(event: str, argument: Any) -> None:  # noqa: ANN401 - one of livekit-agents' many events
+        session._recorded_events.append(argument)  # noqa: SLF001
+        told(argument)
+        for handler in list(session._events.get(event, ())):  # type: ignore[call-overload]  # noqa: SLF001
+            alone: rtc.EventEmitter[str] = rtc.EventEmitter()
+            alone.on(event, handler)
+            try:
+                alone.emit(event, argument)
+            except TypeError:
+                log.exception("a handler of the application failed", extra={"event": event})
+
+    session.emit = emit  # type: ignore[method-assign, assignment]
+
+
+def watch_text(agent: Agent, through: Callable[[AsyncIterable[str]], AsyncIterable[str]]) -> None:
+    """Lead what an agent generates through a function, before it is played.
+
+    1.8.9: `AgentActivity` looks `transcription_node` up on the instance for each piece of speech.
+    """
+    node = agent.transcription_node
+
+    def watched(text: AsyncIterable[str], model_settings: ModelSettings) -> Any:  # noqa: ANN401 - as the node has it
+        return node(through(text), model_settings)
+
+    agent.transcription_node = watched  # type: ignore[method-assign]
+
+
+def linked_identity(session: AgentSession[Any]) -> str | None:
+    """Who is listened to. 1.8.9: `_room_io`; the public `room_io` raises when there is none."""
+    linked = session._room_io.linked_participant if session._room_io else None  # noqa: SLF001
+    return linked.identity if linked is not None else None
+
+
+def gate_audio(session: AgentSession[Any], may_play: Callable[[], bool]) -> None:
+    """Ask before each frame whether it may be played; call it after the start.
+
+    1.8.9: `_room_io._audio_output._audio_source`, an `rtc.AudioSource` that is given 50 ms at a time, 200 ms ahead.
+    """
+    output = session._room_io._audio_output if session._room_io else None  # noqa: SLF001
+    if output is None:
+        return
+    source = output._audio_source  # noqa: SLF001
+    capture = source.capture_frame
+
+    async def gated(frame: rtc.AudioFrame) -> None:
+        if may_play():
+            await capture(frame)
+
+    source.capture_frame = gated  # type: ignore[method-assign]
+
+
+def guard_shutdown_callbacks(ctx: JobContext) -> None:
+    """Keep the shutdown callbacks from cutting one another off, those that are there and those that come.
+
+    1.8.9: `_shutdown_callbacks`, run through `asyncio.gather`, which gives up at the first that raises.
+    """
+    ctx._shutdown_callbacks = _Guarded(map(_guarded, ctx._shutdown_callbacks))  # noqa: SLF001
+
+
+class _Guarded(list["Callable[[str], Coroutine[None, None, None]]"]):
+    def append(self, callback: Callable[[str], Coroutine[None, None, None]]) -> None:
+        super().append(_guarded(callback))
+
+
+def _guarded(callback: Callable[[str], Coroutine[None, None, None]]) -> Callable[[str], Coroutine[None, None, None]]:
+    @functools.wraps(callback)
+    async def guarded(reason: str) -> None:
+        try:
+            await callback(reason)
+        except Exception:
+            log.exception("a shutdown callback failed", extra={"callback": getattr(callback, "__qualname__", "")})
+
+    return guarded
+
+
+def is_job_shutdown(depth: int = 2) -> bool:
+    """Whether the caller's caller is the end of the job, not the application.
+
+    1.8.9: `_JobProc._shutdown_job` closes the session by the same `aclose` that an application calls.
+    """
+    return sys._getframe(depth).f_code.co_name == "_shutdown_job"  # noqa: SLF001

@@ -25,7 +25,7 @@ UNKNOWN_OUTCOME: Final = (
 )
 
 _ITEM: Final[TypeAdapter[ChatItem]] = TypeAdapter(ChatItem)
-_SENTENCE: Final = re.compile(r"(?<=[.!?…。？！])\s+")
+_SENTENCE: Final = re.compile(r"(?<=[.!?…])\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,17 +137,18 @@ class Reader:
         for voice in self._voices.values():
             if words := " ".join(voice.user).strip():
                 made.append(ChatMessage(id=voice.user_id, role="user", content=[words], created_at=voice.user_at))
-            if (words := voice.heard.strip()) and _plain(words) not in _plain(voice.last_spoken):
+            heard = voice.heard_id not in self._items and voice.heard.strip()
+            if heard and _plain(heard) not in _plain(voice.last_spoken):
                 made.append(
                     ChatMessage(
                         id=voice.heard_id,
                         role="assistant",
-                        content=[words],
+                        content=[heard],
                         interrupted=True,
                         created_at=voice.heard_at,
                     )
                 )
-                unsaid = _rest(voice.said, words)
+                unsaid = _rest(voice.said, heard)
         made += self._closed_calls()
         made = [item for item in made if item.id not in self._items]
         items = sorted([*self._items.values(), *made], key=lambda item: item.created_at)
