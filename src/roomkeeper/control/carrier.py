@@ -1,6 +1,6 @@
 """Carrying out what sessions ask for.
 
-One loop: claim what is due, do it, settle it. What comes of it is told to the session as an event, so that the core
+What is due is claimed, done and settled (`crew`). What comes of it is told to the session as an event, so that the core
 never trusts that something worked. Every deed may be done twice: each is idempotent or names the one it is meant for.
 """
 
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, assert_never
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from roomkeeper.control.crew import Crew
 from roomkeeper.control.dispatching import Wanted
 from roomkeeper.control.metrics import Metrics
 from roomkeeper.control.room_api import RoomApiFailed
@@ -53,9 +51,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LONGEST_NAP = 1.0
-"""Seconds between two looks at the outbox when nobody wakes the carrier: another replica may have put something in."""
-AT_ONCE = 16
+PATIENCE = 30.0
+"""Seconds for one deed; each call of the room API in it is given 5."""
+AT_ONCE = 32
 """Deeds under way at the same time."""
 
 
@@ -103,48 +101,31 @@ class Carrier:
         self._agents = agents
         self._audience = audience
         self._metrics = metrics or Metrics()
-        self._wake = asyncio.Event()
+        self._crew = Crew(outbox, self._carry_out, AT_ONCE)
 
     def wake(self) -> None:
         """Look at the outbox now: somebody has just told a session something."""
-        self._wake.set()
+        self._crew.wake()
 
     async def run(self) -> None:
         """Carry out until cancelled; what is under way then is left to whoever claims it next."""
-        while True:
-            try:
-                if not await self.carry_out_due():
-                    await self._sleep()
-            except SQLAlchemyError:
-                logger.exception("the database failed")
-                await asyncio.sleep(LONGEST_NAP)
+        await self._crew.run()
 
     async def carry_out_due(self) -> int:
         """Carry out what is due; returns how many deeds that were."""
-        self._wake.clear()
-        tasks = await self._outbox.claim(AT_ONCE)
-        await asyncio.gather(*map(self._carry_out, tasks))
-        return len(tasks)
+        return await self._crew.once()
 
-    async def _sleep(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), await self._nap())
-
-    async def _nap(self) -> float:
-        due = await self._outbox.next_due()
-        wait = LONGEST_NAP if due is None else (due - await self._store.now()) / 1000
-        return min(LONGEST_NAP, max(0.0, wait))
-
-    async def _carry_out(self, task: Task) -> None:
+    async def _carry_out(self, task: Task) -> bool:
         try:
-            await self._do(task)
+            async with asyncio.timeout(PATIENCE):
+                await self._do(task)
         except Exception as error:
             # One deed's fault must not stop the others; it is put back, and parked if it never succeeds.
-            parked = await self._outbox.failed(task, str(error))
+            parked = await self._outbox.failed(task, str(error) or type(error).__name__)
             what = {"session": task.session, "deed": type(task.action).__name__, "error": str(error), "parked": parked}
             logger.warning("deed failed", extra=what, exc_info=not isinstance(error, RoomApiFailed))
-            return
-        await self._outbox.settle(task)
+            return False
+        return not await self._outbox.settle(task)
 
     async def _do(self, task: Task) -> None:
         session = await self._store.get(task.session)
@@ -184,10 +165,17 @@ class Carrier:
         self.wake()
 
     async def _write_state(self, session: Session) -> None:
-        """Write what is current now, not what was when it was asked for."""
-        if session.room_sid is not None:
+        """Write what is current now, not what was when it was asked for.
+
+        Whoever wrote looks again: a replica that was stopped between reading and writing, and lost its claim
+        meanwhile, would otherwise leave an old state in the room.
+        """
+        while session.room_sid is not None:
             state = room_state(session, await self._store.now())
             await self._rooms.write_state(session.room, session.room_sid, state)
+            written, session = session.seq, await self._store.get(session.id)
+            if session.seq == written:
+                return
 
     async def _delete(self, session: Session, room: str, sid: str | None) -> None:
         """Delete the session's room; whether it was still there or not, it is gone afterwards."""

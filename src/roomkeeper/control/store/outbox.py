@@ -115,7 +115,15 @@ class Outbox:
 
     async def next_due(self) -> int | None:
         """Return when something will be due next that nobody holds, in milliseconds; None if nothing waits."""
+        return await self._next_due(await self._store.now())
+
+    async def due_in(self) -> float | None:
+        """Return in how many seconds that will be."""
         now = await self._store.now()
+        due = await self._next_due(now)
+        return None if due is None else (due - now) / 1000
+
+    async def _next_due(self, now: int) -> int | None:
         free = sa.and_(outbox.c.parked_at.is_(None), outbox.c.claimed_until <= now)
         query = sa.select(outbox.c.due_at).where(free).order_by(outbox.c.due_at).limit(1)
         async with self._engine.connect() as connection:
