@@ -6,7 +6,7 @@ Roomkeeper touches what it adopted and nothing else:
 |---|---|---|
 | the mark of our room configuration in the room's metadata | the mark's, else a new one | never; `after_end` for SIP |
 | the attribute `roomkeeper.session` of a token of ours | the attribute's | never |
-| an agent that is configured | a new one | `after_end` |
+| an agent that is configured, in the room or over its link | a new one | `after_end` |
 | `POST /api/sessions` | known already | never |
 
 The name of a room is no more than a hint: an ended session's room may be re-created by an old token, and is then swept.
@@ -120,7 +120,30 @@ class Adoption:
                 return session
             case Open(generation=generation):
                 opened = await self._opening(room, generation, fact, attributes, mark)
-                return await self._open(opened, fact) if opened is not None else None
+                return await self._open(opened, look=isinstance(fact, ParticipantJoined)) if opened else None
+
+    async def open_for_job(
+        self, room: str, generation: int, agent_name: str, *, session: str = "", metadata: str = ""
+    ) -> Session | None:
+        """Open the session of a job that says over its worker's link that it wants to be kept; None if it is not ours.
+
+        Args:
+            room: The room's name.
+            generation: Which session of that name.
+            agent_name: The agent this job is; where agents are configured, only theirs open sessions.
+            session: The id that its dispatch carries; only holders of the API secret write dispatches.
+            metadata: The room's; empty if the room is gone.
+        """
+        mark = mark_in(metadata)
+        if mark is not None and mark.agent is not None:
+            named = mark.session or session or new_id("S_")
+            opened = self._opened(named, room, generation, mark.agent, mark.kind, _ORIGIN[mark.kind])
+        elif session or agent_name in self._adopters.agents or not self._adopters.agents:
+            kind, origin = await self._kind_of(room), Origin.TOKEN if session else Origin.ADOPTED
+            opened = self._opened(session or new_id("S_"), room, generation, agent_name, kind, origin)
+        else:
+            return None
+        return await self._open(opened)
 
     async def _known(self, room: str, session: str) -> Session | None:
         found = await self._store.find(session) if session.startswith("S_") else None
@@ -166,9 +189,9 @@ class Adoption:
             policy=self._adopters.policy(agent_name, kind),
         )
 
-    async def _open(self, opened: SessionOpened, fact: RoomFact) -> Session:
+    async def _open(self, opened: SessionOpened, *, look: bool = True) -> Session:
         session = await self._store.open(opened)
-        if isinstance(fact, ParticipantJoined):
+        if look:
             with suppress(RoomApiFailed):  # then the reconciler's next round finds them
                 await self._store.tell(session.id, await self._rooms.look(session.room))
         return session

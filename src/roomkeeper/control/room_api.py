@@ -57,7 +57,7 @@ class RoomApi:
         Raises:
             RoomApiFailed: No answer; that is not absence.
         """
-        found = await self._find(room)
+        found = await self.find(room)
         return seen(None, ()) if found is None else seen(found.sid, await self.people(room))
 
     async def people(self, room: str) -> list[models.ParticipantInfo]:
@@ -96,7 +96,7 @@ class RoomApi:
         Raises:
             RoomApiFailed: No answer.
         """
-        found = await self._find(room)
+        found = await self.find(room)
         if found is None or found.sid != sid:
             return False
         with _failures():
@@ -124,7 +124,7 @@ class RoomApi:
         Raises:
             RoomApiFailed: No answer.
         """
-        found = await self._find(room)
+        found = await self.find(room)
         if found is None:
             return None
         if (found.sid != sid) if sid is not None else (carried_session(found.metadata) != session):
@@ -184,7 +184,12 @@ class RoomApi:
         with _failures_unless_gone():
             await self._api.egress.stop_egress(api.StopEgressRequest(egress_id=egress))
 
-    async def _find(self, room: str) -> models.Room | None:
+    async def find(self, room: str) -> models.Room | None:
+        """Return a room as it is listed; None if there is none of this name.
+
+        Raises:
+            RoomApiFailed: No answer.
+        """
         with _failures():
             rooms = (await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))).rooms
         return next((found for found in rooms if found.name == room), None)
