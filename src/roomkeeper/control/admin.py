@@ -7,6 +7,7 @@ one it carries, else the latest of its room. What is out of reach is answered li
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -38,9 +39,11 @@ class Admin:
 
     Attributes:
         room: The only room this one reaches; empty: all.
+        expires_at: Unix seconds.
     """
 
     room: str = ""
+    expires_at: float = math.inf
 
     def reaches(self, session: Session, latest: Session | None) -> bool:
         """Say whether a session is this caller's business."""
@@ -103,7 +106,7 @@ def caller_of(request: Request, keys: Mapping[str, str], *, grace: float = 0.0) 
     if video.room_join and video.room and claims.identity:
         return Member(claims.identity, video.room, claims.attributes.get(SESSION, ""), claims.expires_at)
     if video.room_admin and not video.room_join and claims.expires_at + LEEWAY > now:
-        return Admin(video.room)
+        return Admin(video.room, claims.expires_at)
     raise Problem(HTTPStatus.FORBIDDEN, "The token grants neither `roomAdmin` nor joining a room.")
 
 

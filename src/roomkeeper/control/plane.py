@@ -20,6 +20,7 @@ from roomkeeper.control.store.engine import open_engine
 from roomkeeper.control.store.migrate import migrate
 from roomkeeper.control.store.outbox import Outbox
 from roomkeeper.control.store.store import Store
+from roomkeeper.control.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,6 +62,7 @@ class Plane:
     deliveries: Deliveries
     outbox: Outbox
     listing: Listing
+    stream: Stream
 
 
 class _Unlinked:
@@ -71,11 +73,13 @@ class _Unlinked:
 
 
 class _Audience:
-    def __init__(self, deliveries: Deliveries) -> None:
+    def __init__(self, deliveries: Deliveries, stream: Stream) -> None:
         self._deliveries = deliveries
+        self._stream = stream
 
     async def emit(self, session: Session, action: EmitEvent) -> None:
         logger.info("session", extra={"session": session.id, "room": session.room, "topic": action.topic})
+        await self._stream.emit(session, action.topic, action.data)
 
     async def report(self, session: Session, revision: int) -> None:
         await self._deliveries.report(session, revision)
@@ -94,13 +98,16 @@ async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
         rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
         deliveries = Deliveries(store, engine, config.receivers, post)
         outbox = Outbox(store, engine, replica=secrets.token_hex(8))
-        carrier = Carrier(store, outbox, rooms, _Unlinked(), _Audience(deliveries))
+        stream = Stream(store, engine)
+        carrier = Carrier(store, outbox, rooms, _Unlinked(), _Audience(deliveries, stream))
         adoption = Adoption(store, rooms, config.adopters, config.api_secret)
         hooks = Hooks(store, adoption, carrier, {config.api_key: config.api_secret})
         reconciler = Reconciler(store, adoption, rooms, carrier)
-        loops = [asyncio.create_task(work) for work in (carrier.run(), reconciler.run(), deliveries.run())]
+        loops = [
+            asyncio.create_task(work) for work in (carrier.run(), reconciler.run(), deliveries.run(), stream.run())
+        ]
         try:
-            yield Plane(store, rooms, hooks, carrier, reconciler, deliveries, outbox, Listing(engine))
+            yield Plane(store, rooms, hooks, carrier, reconciler, deliveries, outbox, Listing(store, engine), stream)
         finally:
             for loop in loops:
                 loop.cancel()

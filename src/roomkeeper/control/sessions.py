@@ -5,32 +5,32 @@ Every answer about a session goes through `_reached`: whoever may not see it is 
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from roomkeeper.control.admin import WEEK, Admin, Member, admin_of, caller_of
+from roomkeeper.control.allowance import Allowance
+from roomkeeper.control.bodies import answer, bad, read_object, text
 from roomkeeper.control.explain import explain
-from roomkeeper.control.listing import BadCursor
+from roomkeeper.control.listing import BadCursor, Filters
 from roomkeeper.control.problems import Problem
 from roomkeeper.control.report import build
+from roomkeeper.control.summaries import summary
 from roomkeeper.lifecycle.actions import Ignored
 from roomkeeper.lifecycle.codec import dump_event
 from roomkeeper.lifecycle.events import EndAsked, EvidenceGiven
 from roomkeeper.lifecycle.policy import plain
-from roomkeeper.lifecycle.reasons import REASONS, By, Reason
+from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import State, room_state, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
+    from starlette.responses import JSONResponse
 
     from roomkeeper.control.admin import Caller
     from roomkeeper.control.carrier import Carrier
@@ -38,18 +38,19 @@ if TYPE_CHECKING:
     from roomkeeper.control.listing import Listing
     from roomkeeper.control.store.outbox import Outbox
     from roomkeeper.control.store.store import Store
+    from roomkeeper.lifecycle.events import Event, SessionOpened
     from roomkeeper.lifecycle.state import Session
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY: Final = 64 * 1024
-"""Bytes of a request, `data` included."""
 MAX_DETAIL, MAX_WHAT = 1000, 64
 """Characters of an end's detail, and of what a browser says."""
 PAGE, LONGEST_PAGE = 50, 200
 """Sessions in one answer."""
 EVIDENCE_A_MINUTE: Final = 60
 """What one browser may say in a minute; a journal is kept for ever."""
+CALLS_A_MINUTE: Final = 300
+"""What one participant may ask for in a minute; administrators are not counted."""
 
 OPERATORS = frozenset({Reason.OPERATOR_ENDED, Reason.REMOVED})
 
@@ -81,7 +82,8 @@ class Sessions:
         self._deliveries = deliveries
         self._outbox = outbox
         self._keys = keys
-        self._allowance = Allowance(EVIDENCE_A_MINUTE, 60)
+        self._evidence = Allowance(EVIDENCE_A_MINUTE, 60)
+        self._calls = Allowance(CALLS_A_MINUTE, 60)
 
     def routes(self) -> list[Route]:
         """Return the routes; an id may hold slashes, as names of rooms do."""
@@ -103,7 +105,7 @@ class Sessions:
     async def state(self, request: Request) -> JSONResponse:
         """Answer with what everybody in the room sees; good for a week after the token's expiry."""
         session = await self._reached(request, caller_of(request, self._keys, grace=WEEK))
-        return _answer(room_state(session, await self._store.now()))
+        return answer(room_state(session, await self._store.now()))
 
     async def end(self, request: Request) -> JSONResponse:
         """End a session, once; asking again answers with the end there is.
@@ -113,7 +115,7 @@ class Sessions:
         """
         caller = caller_of(request, self._keys)
         session = await self._reached(request, caller)
-        asked = _end_asked(caller, await _json(request))
+        asked = _end_asked(caller, await read_object(request))
         if session.end is None:
             told = await self._store.tell(session.id, asked)
             session = told.session
@@ -122,7 +124,7 @@ class Sessions:
                 why = next((action.why for action in told.actions if isinstance(action, Ignored)), "it goes on")
                 raise Problem(HTTPStatus.FORBIDDEN, f"The session was not ended: {why}.")
             logger.info("end asked", extra={"session": session.id, "reason": str(asked.reason), "by": str(asked.by)})
-        return _answer(room_state(session, await self._store.now()))
+        return answer(room_state(session, await self._store.now()))
 
     async def evidence(self, request: Request) -> JSONResponse:
         """Keep what a page's browser saw.
@@ -132,20 +134,19 @@ class Sessions:
         """
         caller = caller_of(request, self._keys)
         session = await self._reached(request, caller)
-        given = await _json(request)
-        what, data, said_at = _text(given, "what", MAX_WHAT), given.get("data", {}), given.get("said_at")
+        given = await read_object(request)
+        what, data, said_at = text(given, "what", MAX_WHAT), given.get("data", {}), given.get("said_at")
         if not what:
-            raise _bad("`what` must say what the browser saw, such as `offline`.")
+            raise bad("`what` must say what the browser saw, such as `offline`.")
         if not isinstance(data, dict) or not (said_at is None or type(said_at) is int):
-            raise _bad("`data` must be an object, `said_at` whole milliseconds since the Unix epoch.")
-        identity = caller.identity if isinstance(caller, Member) else _text(given, "identity", 256) or ""
-        if not self._allowance.take((session.id, identity), time.monotonic()):
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "Enough for this minute.", {"Retry-After": "60"})
+            raise bad("`data` must be an object, `said_at` whole milliseconds since the Unix epoch.")
+        identity = caller.identity if isinstance(caller, Member) else text(given, "identity", 256) or ""
+        self._evidence.require((session.id, identity))
         await self._store.tell(
             session.id, EvidenceGiven(at=0, identity=identity, what=what, data=data, said_at=said_at)
         )
         self._carrier.wake()
-        return _answer({"taken": True}, HTTPStatus.ACCEPTED)
+        return answer({"taken": True}, HTTPStatus.ACCEPTED)
 
     # -- administrators -----------------------------------------------------------------------------------------------
 
@@ -157,26 +158,32 @@ class Sessions:
         """
         admin = admin_of(request, self._keys)
         query = request.query_params
-        wanted, room, limit = query.get("state", ""), query.get("room", ""), query.get("limit", str(PAGE))
-        if wanted not in {"", "open", *State}:
-            raise _bad(f"`state` must be `open` or one of {', '.join(State)}.")
-        if not (
-            limit.isascii() and limit.isdigit() and 0 < int(limit[:4]) <= LONGEST_PAGE and len(limit) < len("1000")
+        limit, wanted = query.get("limit", str(PAGE)), query.get("state", "")
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= len(str(LONGEST_PAGE))) or not (
+            0 < int(limit) <= LONGEST_PAGE
         ):
-            raise _bad(f"`limit` must be a number from 1 to {LONGEST_PAGE}.")
-        if "\x00" in room or (admin.room and room not in {"", admin.room}):
-            return _answer({"sessions": [], "cursor": None})
+            raise bad(f"`limit` must be a number from 1 to {LONGEST_PAGE}.")
+        if wanted not in {"", "open", *State}:
+            raise bad(f"`state` must be `open` or one of {', '.join(State)}.")
+        reason = query.get("reason", "")
+        if reason not in {"", *Reason}:
+            raise bad(f"`reason` must be one of {', '.join(Reason)}.")
+        counts = await self._listing.counts(admin.room)
+        filters = Filters(
+            room=admin.room or query.get("room", ""),
+            state=wanted,
+            agent=query.get("agent", ""),
+            reason=reason,
+            search=query.get("search", ""),
+        )
+        if filters.impossible or (admin.room and query.get("room", admin.room) != admin.room):
+            return answer({"sessions": [], "cursor": None, "counts": counts})
         try:
-            page = await self._listing.page(
-                limit=int(limit),
-                cursor=query.get("cursor", ""),
-                room=admin.room or room,
-                state=State(wanted) if wanted in set(State) else None,
-                open_only=wanted == "open",
-            )
+            page = await self._listing.page(filters, limit=int(limit), cursor=query.get("cursor", ""))
         except BadCursor:
-            raise _bad("`cursor` must be the one that the page before gave.") from None
-        return _answer({"sessions": [summary(session) for session in page.sessions], "cursor": page.cursor})
+            raise bad("`cursor` must be the one that the page before gave.") from None
+        lines = [summary(session) for session in page.sessions]
+        return answer({"sessions": lines, "cursor": page.cursor, "counts": counts})
 
     async def show(self, request: Request) -> JSONResponse:
         """Answer with one session: who is there, who was in charge, what is still to be done."""
@@ -201,24 +208,24 @@ class Sessions:
             "deliveries": await self._listing.deliveries(session.id),
             "deeds": await self._listing.deeds(session.id),
         }
-        return _answer(summary(session) | more)
+        return answer(summary(session) | more)
 
     async def timeline(self, request: Request) -> JSONResponse:
         """Answer with everything that happened, in words; with `?events=1` also as it is stored, the talk included."""
         session = await self._reached(request, admin_of(request, self._keys))
-        journal = await self._store.journal(session.id)
-        answer: dict[str, object] = {
+        journal = await self._journal(session)
+        told: dict[str, object] = {
             "session": session.id,
             "timeline": [line.plain() for line in explain(journal).timeline],
         }
         if request.query_params.get("events") == "1":
-            answer["events"] = [dump_event(event) for event in journal]
-        return _answer(answer)
+            told["events"] = [dump_event(event) for event in journal]
+        return answer(told)
 
     async def explain(self, request: Request) -> JSONResponse:
         """Answer with why the session went as it did; `text` is the same for a terminal."""
         session = await self._reached(request, admin_of(request, self._keys))
-        return _answer(explain(await self._store.journal(session.id)).plain())
+        return answer(explain(await self._journal(session)).plain())
 
     async def report(self, request: Request) -> JSONResponse:
         """Answer with the report as it would be built now.
@@ -230,7 +237,7 @@ class Sessions:
         if session.state is not State.ENDED:
             raise Problem(HTTPStatus.CONFLICT, f"The session is {session.state}; its report is made when it has ended.")
         pending = session.unreported or not session.report
-        return _answer(build(await self._store.journal(session.id), session.report + pending))
+        return answer(build(await self._journal(session), session.report + pending))
 
     async def redeliver(self, request: Request) -> JSONResponse:
         """Send every report of the session again, and try again what was given up."""
@@ -241,7 +248,17 @@ class Sessions:
         }
         self._carrier.wake()
         logger.info("redelivery asked", extra={"session": session.id, **again})
-        return _answer({"session": session.id, **again}, HTTPStatus.ACCEPTED)
+        return answer({"session": session.id, **again}, HTTPStatus.ACCEPTED)
+
+    async def _journal(self, session: Session) -> Sequence[SessionOpened | Event]:
+        """Return what happened to a session.
+
+        Raises:
+            Problem: 410 it was purged.
+        """
+        if session.purged_at is not None:
+            raise Problem(HTTPStatus.GONE, f"What was kept of it was deleted on {stamp(session.purged_at)}.")
+        return await self._store.journal(session.id)
 
     async def _reached(self, request: Request, caller: Caller) -> Session:
         """Return the session that the address names.
@@ -249,6 +266,8 @@ class Sessions:
         Raises:
             Problem: 404 there is none, or none that the caller reaches.
         """
+        if isinstance(caller, Member):
+            self._calls.require((caller.room, caller.identity))
         name = request.path_params["id"]
         session = await self._store.find(name) if "\x00" not in name else None
         latest = await self._store.find(caller.room) if isinstance(caller, Member) and session is not None else None
@@ -257,111 +276,15 @@ class Sessions:
         return session
 
 
-class Allowance:
-    """How often something may be done, by whom.
-
-    Args:
-        most: Times …
-        within: … in this many seconds.
-    """
-
-    def __init__(self, most: int, within: float) -> None:
-        self._most = most
-        self._within = within
-        self._taken: dict[object, deque[float]] = {}
-
-    def take(self, who: object, now: float) -> bool:
-        """Do it once more, if that is not too often.
-
-        Args:
-            who: Each has an allowance of their own.
-            now: Seconds, of a clock that only grows.
-        """
-        for other, taken in list(self._taken.items()):
-            if taken[-1] <= now - self._within:
-                del self._taken[other]
-        mine = self._taken.setdefault(who, deque())
-        while mine and mine[0] <= now - self._within:
-            mine.popleft()
-        if len(mine) >= self._most:
-            return False
-        mine.append(now)
-        return True
-
-
-def summary(session: Session) -> dict[str, object]:
-    """Make a line of a list of a session; JSON-able."""
-    end = session.end
-    row = REASONS[end.reason] if end is not None else None
-    return {
-        "id": session.id,
-        "room": session.room,
-        "generation": session.generation,
-        "agent_name": session.agent_name,
-        "state": str(session.state),
-        "since": stamp(session.since),
-        "reason": str(end.reason) if end is not None else None,
-        "by": str(row.by) if row is not None else None,
-        "outcome": str(row.outcome) if row is not None else None,
-        "detail": end.detail if end is not None else None,
-        "opened_at": stamp(session.opened_at),
-        "live_at": stamp(session.live_at) if session.live_at is not None else None,
-        "ended_at": stamp(session.ended_at) if session.ended_at is not None else None,
-        "users": [person.identity for person in session.users],
-        "agent": session.agent.identity,
-        "report": session.report,
-    }
-
-
 def _end_asked(caller: Caller, given: Mapping[str, Any]) -> EndAsked:
     default = Reason.OPERATOR_ENDED if isinstance(caller, Admin) else Reason.USER_ENDED
     wanted = given.get("reason", str(default))
     if wanted not in tuple(Reason):
-        raise _bad(f"`reason` must be one of {', '.join(Reason)}.")
-    reason, detail = Reason(wanted), _text(given, "detail", MAX_DETAIL)
+        raise bad(f"`reason` must be one of {', '.join(Reason)}.")
+    reason, detail = Reason(wanted), text(given, "detail", MAX_DETAIL)
     if isinstance(caller, Admin):
         by = By.OPERATOR if reason in OPERATORS else By.APP
         return EndAsked(at=0, reason=reason, by=by, detail=detail, data=given.get("data"))
     if reason is not Reason.USER_ENDED:
         raise Problem(HTTPStatus.FORBIDDEN, "A participant may ask for `user_ended` only.")
     return EndAsked(at=0, reason=reason, by=By.USER, identity=caller.identity, detail=detail)
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        Problem: 400 it is none, 413 too large.
-    """
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may have {MAX_BODY} bytes.")
-    try:
-        given = json.loads(body or b"{}", parse_constant=_no_constant)
-        json.dumps(given, ensure_ascii=False).encode()  # what could not be answered with is not let in
-    except (ValueError, RecursionError):
-        raise _bad("The body is not JSON.") from None
-    if not isinstance(given, dict):
-        raise _bad("The body must be a JSON object.")
-    return given
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _text(given: Mapping[str, Any], name: str, longest: int) -> str | None:
-    value = given.get(name)
-    if value is not None and not (isinstance(value, str) and len(value) <= longest):
-        raise _bad(f"`{name}` must be a string of at most {longest} characters.")
-    return value
-
-
-def _answer(content: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> JSONResponse:
-    return JSONResponse(content, status, {"Cache-Control": "no-store"})
-
-
-def _bad(detail: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, detail)
