@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import logging
 import random
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -23,13 +25,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
+from roomkeeper.control.crew import Crew
 from roomkeeper.control.report import build
 from roomkeeper.control.store.tables import deliveries
 from roomkeeper.errors import ConfigError
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -43,13 +46,13 @@ PATIENCE = 72 * 3_600_000
 """Milliseconds from the first try until a delivery is parked."""
 FIRST_PAUSE, LONGEST_PAUSE = 1_000, 3_600_000
 """Milliseconds between tries: doubled each time, up to the longest."""
-LEASE = 30_000
-"""Milliseconds a try may take before another replica makes it."""
+LEASE = 3_000
+"""Milliseconds a try is held unless renewed: what a replica that is killed was sending waits no longer."""
 TIMEOUT = 15.0
 """Seconds a receiver has to answer."""
 SUCCESS = range(200, 300)
-NAP = 1.0
 AT_ONCE = 16
+"""Tries under way at the same time, for each receiver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,10 @@ class Letter:
     """A delivery that is due."""
 
     id: str
-    receiver: str
     body: str
     tries: int
     created_at: int
+    claim: str
 
 
 class Deliveries:
@@ -124,9 +127,9 @@ class Deliveries:
     ) -> None:
         self._store = store
         self._engine = engine
-        self._receivers = {receiver.id: receiver for receiver in receivers}
-        self._post = post
-        self._chance = chance
+        self._routes = {receiver.id: _Route(store, engine, receiver, post, chance) for receiver in receivers}
+        # A crew for each: a receiver that does not answer holds up no other.
+        self._crews = [Crew(route, route.bring, AT_ONCE) for route in self._routes.values()]
 
     async def report(self, session: Session, revision: int) -> None:
         """Put a revision of the report on its way to every receiver; doing so twice is doing it once."""
@@ -144,28 +147,26 @@ class Deliveries:
                 "created_at": now,
                 "due_at": now,
             }
-            for receiver in self._receivers
+            for receiver in self._routes
         ]
         if rows:
             async with self._engine.begin() as connection:
                 await connection.execute(insert.on_conflict_do_nothing(), rows)
+            self._wake()
 
     async def run(self) -> None:
-        """Deliver until cancelled; a database that is away for a moment only costs that moment."""
-        while True:
-            try:
-                tried = await self.deliver_due()
-            except (sa.exc.SQLAlchemyError, OSError):
-                logger.exception("deliveries could not be read")
-                tried = 0
-            if not tried:
-                await asyncio.sleep(NAP)
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for crew in self._crews:
+                group.create_task(crew.run())
 
     async def deliver_due(self) -> int:
-        """Try everything that is due; returns how many were tried."""
-        letters = await self._claim()
-        await asyncio.gather(*map(self._try, letters))
-        return len(letters)
+        """Try what is due; returns how many were tried."""
+        return sum(await asyncio.gather(*(crew.once() for crew in self._crews)))
+
+    def _wake(self) -> None:
+        for crew in self._crews:
+            crew.wake()
 
     async def redeliver(self, session: str) -> int:
         """Send everything of a session again, parked or delivered; returns how many."""
@@ -173,38 +174,72 @@ class Deliveries:
         again = (
             sa.update(deliveries)
             .where(deliveries.c.session == session)
-            .values(due_at=now, created_at=now, tries=0, delivered_at=None, parked_at=None, claimed_until=0)
+            .values(due_at=now, created_at=now, tries=0, delivered_at=None, parked_at=None, claim=None, claimed_until=0)
         )
         async with self._engine.begin() as connection:
-            return int((await connection.execute(again)).rowcount)
+            count = int((await connection.execute(again)).rowcount)
+        self._wake()
+        return count
 
-    async def _claim(self) -> list[Letter]:
+
+class _Route:
+    """The deliveries to one receiver."""
+
+    def __init__(
+        self, store: Store, engine: AsyncEngine, receiver: Receiver, post: Poster, chance: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._receiver = receiver
+        self._post = post
+        self._chance = chance
+        self._replica = secrets.token_hex(8)
+        self._claims = itertools.count()
+        columns = deliveries.c
+        self._waiting = sa.and_(
+            columns.receiver == receiver.id, columns.delivered_at.is_(None), columns.parked_at.is_(None)
+        )
+
+    async def claim(self, most: int) -> list[Letter]:
+        """Claim what is due, the longest due first."""
         now = await self._store.now()
+        claim = f"{self._replica}:{next(self._claims)}"
+        columns = deliveries.c
         due = (
-            sa.select(deliveries.c.id)
-            .where(
-                deliveries.c.due_at <= now,
-                deliveries.c.claimed_until <= now,
-                deliveries.c.delivered_at.is_(None),
-                deliveries.c.parked_at.is_(None),
-                deliveries.c.receiver.in_(list(self._receivers)),
-            )
-            .order_by(deliveries.c.due_at)
-            .limit(AT_ONCE)
+            sa.select(columns.id)
+            .where(self._waiting, columns.due_at <= now, columns.claimed_until <= now)
+            .order_by(columns.due_at)
+            .limit(most)
             .with_for_update(skip_locked=True)
         )
-        columns = deliveries.c
         take = (
             sa.update(deliveries)
             .where(columns.id.in_(due))
-            .values(claimed_until=now + LEASE)
-            .returning(columns.id, columns.receiver, columns.body, columns.tries, columns.created_at)
+            .values(claim=claim, claimed_until=now + LEASE)
+            .returning(columns.id, columns.body, columns.tries, columns.created_at, columns.claim)
         )
         async with self._engine.begin() as connection:
             return [Letter(*row) for row in (await connection.execute(take)).all()]
 
-    async def _try(self, letter: Letter) -> None:
-        receiver = self._receivers[letter.receiver]
+    async def renew(self, letters: Collection[Letter]) -> None:
+        """Hold what is on its way for another lease."""
+        now = await self._store.now()
+        mine = sa.tuple_(deliveries.c.id, deliveries.c.claim).in_([(letter.id, letter.claim) for letter in letters])
+        async with self._engine.begin() as connection:
+            await connection.execute(sa.update(deliveries).where(mine).values(claimed_until=now + LEASE))
+
+    async def due_in(self) -> float | None:
+        """Return in how many seconds something will be due that nobody holds; None if nothing waits."""
+        now = await self._store.now()
+        free = sa.and_(self._waiting, deliveries.c.claimed_until <= now)
+        query = sa.select(sa.func.min(deliveries.c.due_at)).where(free)
+        async with self._engine.connect() as connection:
+            due: int | None = (await connection.execute(query)).scalar_one()
+        return None if due is None else (due - now) / 1000
+
+    async def bring(self, letter: Letter) -> bool:
+        """Try once, and note what came of it."""
+        receiver = self._receiver
         now = await self._store.now()
         moment = datetime.fromtimestamp(now / 1000, UTC)
         headers = {
@@ -219,6 +254,7 @@ class Deliveries:
         except (OSError, aiohttp.ClientError, TimeoutError) as failure:
             error = type(failure).__name__
         await self._note(letter, error)
+        return False
 
     async def _note(self, letter: Letter, error: str) -> None:
         now = await self._store.now()
@@ -229,11 +265,13 @@ class Deliveries:
             changes["parked_at"] = now
             logger.error("delivery parked", extra={"delivery": letter.id, "error": error})
         else:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**letter.tries)
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(letter.tries, 32))
             changes["due_at"] = now + int(pause * (0.5 + self._chance() / 2))
             logger.warning("delivery failed", extra={"delivery": letter.id, "error": error})
+        # Whoever lost the claim while it waited for the answer has no word: somebody else tries, or has been told to.
+        mine = sa.and_(deliveries.c.id == letter.id, deliveries.c.claim == letter.claim)
         async with self._engine.begin() as connection:
-            await connection.execute(sa.update(deliveries).where(deliveries.c.id == letter.id).values(changes))
+            await connection.execute(sa.update(deliveries).where(mine).values(changes))
 
 
 async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
