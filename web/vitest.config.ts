@@ -1,3 +1,10 @@
+import { defaultServerConditions } from "vite";
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["packages/*/tests/**/*.test.ts", "apps/*/tests/**/*.test.ts"] } });
+const conditions = ["roomkeeper-source", ...defaultServerConditions];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: { include: ["packages/*/tests/**/*.test.{ts,tsx}", "apps/*/tests/**/*.test.{ts,tsx}"] },
+});

@@ -1,5 +1,5 @@
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defaultClientConditions, defineConfig } from "vite";
 
 // The control plane of `roomkeeper dev`, for working on the page with `npm run dev`.
 const CONTROL_PLANE = process.env.ROOMKEEPER_URL ?? "http://127.0.0.1:8080";
@@ -7,6 +7,8 @@ const CONTROL_PLANE = process.env.ROOMKEEPER_URL ?? "http://127.0.0.1:8080";
 export default defineConfig({
   plugins: [react()],
   base: "/",
+  // The packages as they are written, not as they are built.
+  resolve: { conditions: ["roomkeeper-source", ...defaultClientConditions] },
   build: {
     // Built into the Python package, so that the wheel serves the page without Node.
     outDir: "../../../src/roomkeeper/control/pages/interview",

@@ -1,13 +1,14 @@
-import { RoomAudioRenderer, RoomContext } from "@livekit/components-react";
-import type { Session } from "@roomkeeper/client";
-import { useRoomkeeper } from "@roomkeeper/react";
+import { RoomAudioRenderer } from "@livekit/components-react";
+import { RoomkeeperRoom, type Session, useKeptSession, useModel } from "@roomkeeper/react";
 import { useState } from "react";
 import { Conversation } from "./conversation";
 import { End } from "./end";
 import { Lobby } from "./lobby";
-import { begin } from "./visit";
+import { begin, forgetVisit } from "./visit";
+import { useWords } from "./words";
 
 export function App({ resumed }: { resumed: Session | null }) {
+  const words = useWords();
   const [session, setSession] = useState(resumed);
   const [name, setName] = useState("");
   if (session === null) {
@@ -15,25 +16,30 @@ export function App({ resumed }: { resumed: Session | null }) {
       <Lobby
         name={name}
         onName={setName}
-        onJoin={(microphone) => setSession(begin({ name: name.trim() || "Candidate", microphone }))}
+        onJoin={(microphone) => setSession(begin({ name: name.trim() || words.lobby.candidate, microphone }))}
       />
     );
   }
-  return <Visit session={session} onAgain={() => setSession(null)} />;
-}
-
-function Visit({ session, onAgain }: { session: Session; onAgain: () => void }) {
-  const model = useRoomkeeper(session);
-  const { view } = model;
+  const again = () => {
+    forgetVisit();
+    setSession(null);
+  };
   return (
-    <RoomContext.Provider value={session.room}>
-      {view.state === "ended" ? (
-        <End model={model} ended={view} onAgain={onAgain} />
-      ) : (
-        <Conversation session={session} model={model} />
-      )}
+    <RoomkeeperRoom session={session}>
+      <Visit onAgain={again} />
       {/* Beyond the end, too: the last words may still be playing. */}
       <RoomAudioRenderer />
-    </RoomContext.Provider>
+    </RoomkeeperRoom>
+  );
+}
+
+/** Whatever the session is in, from joining to the end. */
+export function Visit({ onAgain }: { onAgain: () => void }) {
+  const session = useKeptSession();
+  const model = useModel(session);
+  return model.view.state === "ended" ? (
+    <End model={model} ended={model.view} onAgain={onAgain} />
+  ) : (
+    <Conversation session={session} model={model} />
   );
 }

@@ -1,5 +1,6 @@
 import { type FormEvent, useEffect, useId, useState } from "react";
 import { SendIcon } from "./icons";
+import { useWords } from "./words";
 
 interface Props {
   /** Whether anybody reads what is typed. */
@@ -13,14 +14,9 @@ interface Props {
 
 type Delivery = "none" | "waiting" | "failed";
 
-const NOTICE: Readonly<Record<Delivery, string>> = {
-  none: "",
-  waiting: "It is sent as soon as you are connected again.",
-  failed: "That was not sent. Try once more.",
-};
-
 /** Answers in writing. */
 export function Composer({ open, connected, placeholder, onSay }: Props) {
+  const { composer } = useWords();
   const [text, setText] = useState("");
   const [delivery, setDelivery] = useState<Delivery>("none");
   const notice = useId();
@@ -46,12 +42,12 @@ export function Composer({ open, connected, placeholder, onSay }: Props) {
   return (
     <form className="composer" onSubmit={submit}>
       <p className={delivery === "failed" ? "problem" : "hint"} aria-live="polite" id={notice}>
-        {NOTICE[delivery]}
+        {delivery === "none" ? "" : composer[delivery]}
       </p>
       <div>
         <input
           type="text"
-          aria-label="Type an answer"
+          aria-label={composer.label}
           aria-describedby={notice}
           placeholder={placeholder}
           autoComplete="off"
@@ -64,7 +60,7 @@ export function Composer({ open, connected, placeholder, onSay }: Props) {
             setDelivery("none");
           }}
         />
-        <button type="submit" className="send" aria-label="Send" disabled={!open || said === ""}>
+        <button type="submit" className="send" aria-label={composer.send} disabled={!open || said === ""}>
           <SendIcon />
         </button>
       </div>

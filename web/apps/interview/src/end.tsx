@@ -1,8 +1,9 @@
-import { countAnswers, type Ended, type Model } from "@roomkeeper/client";
+import { countAnswers, type Ended, type Model } from "@roomkeeper/react";
 import { useEffect, useRef } from "react";
+import { duration } from "./format";
 import { Mark } from "./icons";
 import { Transcript } from "./transcript";
-import { duration } from "./words";
+import { reasonOf, useWords } from "./words";
 
 interface Props {
   readonly model: Model;
@@ -12,6 +13,8 @@ interface Props {
 
 /** That it is over, why, what was kept, and what to do next. */
 export function End({ model, ended, onAgain }: Props) {
+  const words = useWords();
+  const { over } = words;
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
   const { lines, liveAt, endedAt } = model;
@@ -20,28 +23,30 @@ export function End({ model, ended, onAgain }: Props) {
     <main className="over" data-reason={ended.reason ?? ""} data-outcome={ended.outcome ?? ""}>
       <Mark />
       <h1 ref={heading} tabIndex={-1}>
-        The interview is over
+        {over.heading}
       </h1>
-      <p className="lead">{ended.reason === "user_ended" ? "You ended the interview." : ended.message}</p>
+      <p className="lead">{reasonOf(ended, words)}</p>
       {liveAt !== null && (
         <dl>
           <div>
-            <dt>Duration</dt>
+            <dt>{over.duration}</dt>
             <dd>{duration((endedAt ?? liveAt) - liveAt)}</dd>
           </div>
           <div>
-            <dt>{answers === 1 ? "Answer" : "Answers"}</dt>
+            <dt>{answers === 1 ? over.answer : over.answers}</dt>
             <dd>{answers}</dd>
           </div>
         </dl>
       )}
+      {/* A session has a record where it is kept; without one there is nobody who could keep the answers. */}
+      {answers > 0 && <p className="kept">{model.session === null ? over.keptHere : over.kept}</p>}
+      <p className="next">{over.next[ended.outcome ?? "finished"]}</p>
       <button type="button" className="primary" onClick={onAgain}>
-        Start a new interview
+        {over.again}
       </button>
-      <p className="hint">Or simply close this page.</p>
       {lines.length > 0 && (
         <details>
-          <summary>Read the transcript</summary>
+          <summary>{over.read}</summary>
           <Transcript lines={lines} live={false} />
         </details>
       )}

@@ -36,6 +36,18 @@ export const SoundIcon = () => (
   </Icon>
 );
 
+export const PlugIcon = () => (
+  <Icon>
+    <path d="M9 3.5v5M15 3.5v5M6.5 8.5h11v3a5.5 5.5 0 0 1-11 0v-3ZM12 17v4" />
+  </Icon>
+);
+
+export const PauseIcon = () => (
+  <Icon>
+    <path d="M9 5.5v13M15 5.5v13" />
+  </Icon>
+);
+
 export const ChevronIcon = () => (
   <Icon>
     <path d="m7 10 5 5 5-5" />

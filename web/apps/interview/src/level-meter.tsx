@@ -6,7 +6,7 @@ const STEPS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "1
 const LOUD = 0.5;
 
 /** Shows that the microphone hears something. */
-export function LevelMeter({ track }: { track: LocalAudioTrack }) {
+export function LevelMeter({ track, label }: { track: LocalAudioTrack; label: string }) {
   const meter = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const { calculateVolume, cleanup } = createAudioAnalyser(track, { fftSize: 256, maxDecibels: -20 });
@@ -23,7 +23,7 @@ export function LevelMeter({ track }: { track: LocalAudioTrack }) {
     };
   }, [track]);
   return (
-    <div className="level" ref={meter} role="img" aria-label="Microphone level">
+    <div className="level" ref={meter} role="img" aria-label={label}>
       {STEPS.map((step) => (
         <i key={step} />
       ))}

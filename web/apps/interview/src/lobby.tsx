@@ -3,6 +3,7 @@ import { DeviceSelect } from "./device-select";
 import { Mark, MicrophoneIcon } from "./icons";
 import { LevelMeter } from "./level-meter";
 import { useMicrophonePreview } from "./microphone";
+import { useWords } from "./words";
 
 interface Props {
   readonly name: string;
@@ -11,6 +12,7 @@ interface Props {
 }
 
 export function Lobby({ name, onName, onJoin }: Props) {
+  const { lobby } = useWords();
   const [deviceId, setDeviceId] = useState<string | null>(null);
   const { preview, open } = useMicrophonePreview();
 
@@ -28,31 +30,29 @@ export function Lobby({ name, onName, onJoin }: Props) {
     <main className="lobby">
       <form onSubmit={join}>
         <Mark />
-        <h1>Your interview is ready</h1>
-        <p className="lead">
-          A short conversation, about five minutes. Find a quiet place and answer in your own words.
-        </p>
+        <h1>{lobby.heading}</h1>
+        <p className="lead">{lobby.lead}</p>
 
         <label className="field">
-          <span>Your name</span>
+          <span>{lobby.name}</span>
           <input
             type="text"
             name="name"
             autoComplete="name"
             maxLength={80}
-            placeholder="Optional"
+            placeholder={lobby.optional}
             value={name}
             onChange={(event) => onName(event.target.value)}
           />
         </label>
 
         <div className="field">
-          <span>Microphone</span>
+          <span>{lobby.microphone}</span>
           {preview.is === "open" ? (
             <div className="check">
-              <DeviceSelect label="Microphone" chosen={deviceId} onChoose={choose} />
-              <LevelMeter track={preview.track} />
-              <p className="hint">Say something: the bar should move.</p>
+              <DeviceSelect kind="audioinput" label={lobby.microphone} chosen={deviceId} onChoose={choose} />
+              <LevelMeter track={preview.track} label={lobby.level} />
+              <p className="hint">{lobby.speak}</p>
             </div>
           ) : (
             <button
@@ -62,28 +62,29 @@ export function Lobby({ name, onName, onJoin }: Props) {
               onClick={() => void open(deviceId)}
             >
               <MicrophoneIcon />
-              {preview.is === "opening" ? "Waiting for your browser…" : "Test your microphone"}
+              {preview.is === "opening" ? lobby.asking : lobby.test}
             </button>
           )}
           {preview.is === "failed" && (
             <p className="problem" role="alert">
-              {preview.why}
+              {lobby[preview.why]}
             </p>
           )}
         </div>
 
         <button type="submit" className="primary wide">
-          Start the interview
+          {lobby.start}
         </button>
         <button type="button" className="link" onClick={() => onJoin({ on: false, deviceId: null })}>
-          Join without a microphone and type
+          {lobby.typeOnly}
         </button>
       </form>
-      <Smallprint />
+      <Disclosure />
     </main>
   );
 }
 
-export function Smallprint() {
-  return <p className="smallprint">The interviewer speaks with an offline demonstration voice.</p>;
+export function Disclosure() {
+  const { disclosure } = useWords();
+  return <p className="smallprint">{disclosure}</p>;
 }

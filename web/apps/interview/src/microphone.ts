@@ -6,7 +6,7 @@ export type Preview =
   | { readonly is: "closed" }
   | { readonly is: "opening" }
   | { readonly is: "open"; readonly track: LocalAudioTrack }
-  | { readonly is: "failed"; readonly why: string };
+  | { readonly is: "failed"; readonly why: ReturnType<typeof failureOf> };
 
 /** A microphone to try out; it is closed when the component goes away. */
 export function useMicrophonePreview() {
@@ -28,7 +28,7 @@ export function useMicrophonePreview() {
         setPreview({ is: "open", track });
         return true;
       } catch (error) {
-        setPreview({ is: "failed", why: reasonOf(error) });
+        setPreview({ is: "failed", why: failureOf(error) });
         return false;
       }
     },
@@ -39,15 +39,15 @@ export function useMicrophonePreview() {
   return { preview, open };
 }
 
-function reasonOf(error: unknown): string {
+function failureOf(error: unknown): "refused" | "missing" | "taken" | "unusable" {
   switch (MediaDeviceFailure.getFailure(error)) {
     case MediaDeviceFailure.PermissionDenied:
-      return "Your browser does not let this page use the microphone. Allow it beside the address bar, then try again.";
+      return "refused";
     case MediaDeviceFailure.NotFound:
-      return "No microphone was found. Plug one in and try again.";
+      return "missing";
     case MediaDeviceFailure.DeviceInUse:
-      return "Another application is using the microphone. Close it and try again.";
+      return "taken";
     default:
-      return "The microphone could not be opened.";
+      return "unusable";
   }
 }

@@ -1,9 +1,10 @@
-import type { Obstacle, Session } from "@roomkeeper/client";
-import { ADVICE } from "./words";
+import type { Obstacle, Session } from "@roomkeeper/react";
+import { useWords } from "./words";
 
 /** Why it does not go on by itself, and what the user can do about it. */
 export function Obstruction({ session, cause }: { session: Session; cause: Obstacle }) {
-  const { title, text, retry } = ADVICE[cause];
+  const { advice, typeInstead } = useWords();
+  const { title, text, retry } = advice[cause];
   return (
     <div className="obstruction" role="alert">
       <h2>{title}</h2>
@@ -14,7 +15,7 @@ export function Obstruction({ session, cause }: { session: Session; cause: Obsta
         </button>
         {cause === "microphone" && (
           <button type="button" className="quiet" onClick={() => session.typeInstead()}>
-            Type instead
+            {typeInstead}
           </button>
         )}
       </div>

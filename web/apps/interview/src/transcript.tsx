@@ -1,11 +1,13 @@
-import type { Line } from "@roomkeeper/client";
+import type { Line } from "@roomkeeper/react";
 import { useLayoutEffect, useRef } from "react";
+import { useWords } from "./words";
 
 /** Pixels from the bottom within which the reader is taken to follow along. */
 const FOLLOWING = 80;
 
 /** What was said. Only finished lines are in the log, so that a screen reader reads each once; growing ones follow. */
 export function Transcript({ lines, live }: { lines: readonly Line[]; live: boolean }) {
+  const { transcript } = useWords();
   const scroller = useRef<HTMLElement>(null);
   const following = useRef(true);
   useLayoutEffect(() => {
@@ -18,7 +20,7 @@ export function Transcript({ lines, live }: { lines: readonly Line[]; live: bool
   return (
     <section
       className="transcript"
-      aria-label="Transcript"
+      aria-label={transcript.title}
       ref={scroller}
       // Scrolls, so it must be reachable by keyboard (WCAG 2.1.1).
       // biome-ignore lint/a11y/noNoninteractiveTabindex: see above
@@ -27,8 +29,8 @@ export function Transcript({ lines, live }: { lines: readonly Line[]; live: bool
         following.current = scrollHeight - scrollTop - clientHeight < FOLLOWING;
       }}
     >
-      {lines.length === 0 && <p className="empty">What is said will appear here.</p>}
-      <div role="log" aria-label="What was said" aria-live={live ? "polite" : "off"}>
+      {lines.length === 0 && <p className="empty">{transcript.empty}</p>}
+      <div role="log" aria-label={transcript.log} aria-live={live ? "polite" : "off"}>
         {finished.map((line, index) => (
           <Said key={line.id} line={line} before={finished[index - 1]} />
         ))}
@@ -43,11 +45,12 @@ export function Transcript({ lines, live }: { lines: readonly Line[]; live: bool
 }
 
 function Said({ line, before }: { line: Line; before: Line | undefined }) {
+  const { you, interviewer } = useWords();
   const goesOn = before?.speaker === line.speaker;
   const place = before === undefined ? "" : goesOn ? " goes-on" : " follows";
   return (
     <p className={`said ${line.speaker}${line.final ? "" : " growing"}${place}`}>
-      <span className={goesOn ? "who visually-hidden" : "who"}>{line.speaker === "user" ? "You" : "Interviewer"}</span>
+      <span className={goesOn ? "who visually-hidden" : "who"}>{line.speaker === "user" ? you : interviewer}</span>
       <span className="words">{line.text}</span>
     </p>
   );

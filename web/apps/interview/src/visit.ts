@@ -1,42 +1,47 @@
-/** Begins sessions, and comes back to the one that was going on when the page was loaded again. */
-import { Session, tokenEndpoint } from "@roomkeeper/client";
-import { identity, recallVisit, rememberVisit } from "./memory";
+/** Begins sessions, and comes back to the one that was going on, or has ended, when the page was loaded again. */
+import { controlPlane, type Microphone, Session, tabIdentity, tokenEndpoint } from "@roomkeeper/react";
+import { recallVisit, rememberVisit, type Visit } from "./memory";
 
 export interface Guest {
   readonly name: string;
-  readonly microphone: { readonly on: boolean; readonly deviceId: string | null };
+  readonly microphone: Microphone;
 }
 
-const tokens = tokenEndpoint("/api/token");
+/** An invitation is in the part of the address that no server and no log gets to see. */
+const invite = new URLSearchParams(location.hash.slice(1)).get("invite");
+const tokens = tokenEndpoint("/api/token", invite);
+const control = controlPlane("/api");
 
 /** Join a new room. */
-export function begin({ name, microphone }: Guest): Session {
-  return connect(new Session({ tokens, identity: identity(), name, room: null, microphone }), { name, microphone });
+export function begin(guest: Guest): Session {
+  return sessionFor(guest, null);
 }
 
 /** The session that this tab was in, if it was in one. */
 export function resume(): Session | null {
   const visit = recallVisit();
-  if (visit === null) return null;
-  const { room, name, microphone, lines, liveAt } = visit;
-  const before = { lines: lines.map((line) => ({ ...line, final: true })), liveAt };
-  return connect(new Session({ tokens, identity: identity(), name, room, microphone, before }), { name, microphone });
+  return visit === null ? null : sessionFor(visit, visit.room);
 }
 
-function connect(session: Session, { name, microphone }: Guest): Session {
-  const remember = () => {
-    const { view, room, lines, liveAt } = session.snapshot();
-    if (room === null || view.state === "ended") return rememberVisit(null);
-    const on = session.room.localParticipant.isMicrophoneEnabled;
-    rememberVisit({ room, name, microphone: { ...microphone, on }, lines, liveAt });
-  };
-  window.addEventListener("pagehide", remember);
-  const unsubscribe = session.subscribe(() => {
-    if (session.snapshot().view.state !== "ended") return;
-    rememberVisit(null);
-    window.removeEventListener("pagehide", remember);
-    unsubscribe();
+/** Forget the session: the next one begins in the lobby. */
+export function forgetVisit(): void {
+  rememberVisit(null);
+}
+
+function sessionFor({ name, microphone }: Guest, room: string | null): Session {
+  const session = new Session({
+    join: { tokens, identity: tabIdentity(sessionStorage), name, room, microphone },
+    control,
+    memory: sessionStorage,
   });
-  void session.connect();
+  let known: Visit | null = null;
+  const remember = () => {
+    const model = session.snapshot();
+    const on = model.microphone === "on" || (model.link.is === "connecting" && microphone.on);
+    if (model.room === null || (known?.room === model.room && known.microphone.on === on)) return;
+    known = { room: model.room, name, microphone: { ...microphone, on } };
+    rememberVisit(known);
+  };
+  session.subscribe(remember);
   return session;
 }

@@ -1,4 +1,4 @@
-import type { AgentActivity } from "@roomkeeper/client";
+import type { AgentActivity } from "@roomkeeper/react";
 import { createAudioAnalyser, type LocalAudioTrack, type RemoteAudioTrack } from "livekit-client";
 import { useEffect, useRef } from "react";
 import { approach, COLUMNS, columnsOf, thinkingWave } from "./figure";

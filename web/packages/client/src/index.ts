@@ -1,9 +1,14 @@
+export type { Guest } from "./access";
+export { type ControlPlane, controlPlane, type EndAnswer, type Evidence, type Standing } from "./control";
 export { type Author, type Outcome, REASONS, type Reason, type State } from "./generated";
-export type { AgentActivity, ConnectFailure, Ended, Happened, Model, Obstacle, View } from "./model";
+export { type Memory, tabIdentity } from "./memory";
+export type { AgentActivity, ConnectFailure, Ended, Happened, Model, Obstacle, Quality, View } from "./model";
 export { INITIAL } from "./model";
+export type { Page, PageEvents } from "./page";
 export { parseRecord, RECORD_KEY, type SessionRecord } from "./record";
 export { reduce, replay } from "./reduce";
 export { agentIn } from "./room-events";
-export { Session, type SessionOptions } from "./session";
+export { type Microphone, Session, type SessionOptions } from "./session";
+export { Store } from "./store";
 export { type TokenAnswer, type TokenRequest, type TokenSource, tokenEndpoint } from "./token";
 export { countAnswers, type Line, type Speaker } from "./transcript";

@@ -1,6 +1,6 @@
 /**
  * What the page knows and what it shows. Rules of this file: `Happened` is past tense, values are never changed in
- * place, and times (milliseconds since the epoch) come in with what happened.
+ * place, and times (milliseconds since the epoch, by this browser's clock) come in with what happened.
  */
 import type { DisconnectReason } from "livekit-client";
 import type { Author, Outcome } from "./generated";
@@ -9,11 +9,14 @@ import type { Line } from "./transcript";
 
 export type AgentActivity = "listening" | "thinking" | "speaking";
 
+/** Of this browser's media connection, as the server measures it. */
+export type Quality = "unknown" | "excellent" | "good" | "poor" | "lost";
+
 /** Why the page cannot go on without its user. */
 export type Obstacle = "microphone" | "duplicate_tab" | "token" | "server";
 
-/** Why a connection was not made; `gone` when the session has ended, `not_found` when its room has. */
-export type ConnectFailure = "token" | "server" | "not_found" | "gone";
+/** Why a connection was not made; `not_found` when its room has gone. */
+export type ConnectFailure = "token" | "server" | "not_found";
 
 /** What the page shows; what everything else hangs on. */
 export type View =
@@ -22,10 +25,14 @@ export type View =
   | {
       readonly state: "live";
       readonly agent: AgentActivity;
+      /** The browser plays no sound until the user touches the page. */
       readonly needsGesture: boolean;
+      /** When the time limit ends the session; ISO 8601 by the control plane's clock. */
       readonly until: string | null;
     }
+  /** This browser's network; milliseconds since the epoch. */
   | { readonly state: "reconnecting"; readonly since: number }
+  /** The agent's; ISO 8601 by the control plane's clock. */
   | { readonly state: "recovering"; readonly since: string | null }
   | { readonly state: "holding"; readonly until: string | null }
   | { readonly state: "ending" }
@@ -40,19 +47,42 @@ export interface Ended {
   readonly outcome: Outcome | null;
   /** For the user, in words. */
   readonly message: string;
+  /** Whether `message` is the policy's or the agent's own, rather than the default words of the reason. */
+  readonly worded: boolean;
   readonly detail: string | null;
 }
 
+/** How a room was closed on us: for all, or for this participant alone. */
+export type Closure = "deleted" | "removed" | "not_found";
+
 export type Happened =
-  | { readonly type: "ConnectionBegun"; readonly at: number }
-  | { readonly type: "RoomNamed"; readonly room: string }
-  | { readonly type: "Connected"; readonly at: number }
+  /** `quiet` when the page tries by itself what it already shows as lost. */
+  | { readonly type: "ConnectionBegun"; readonly at: number; readonly quiet: boolean }
+  | { readonly type: "RoomNamed"; readonly room: string; readonly session: string | null }
+  /** With the room's sid, once the server has told it. */
+  | { readonly type: "Connected"; readonly at: number; readonly sid: string | null }
+  | { readonly type: "RoomSeen"; readonly at: number; readonly sid: string }
+  /** The session lives, in a room that was made anew for it. */
+  | { readonly type: "RoomAccepted"; readonly at: number; readonly sid: string }
   | { readonly type: "ConnectionFailed"; readonly at: number; readonly failure: ConnectFailure }
   | { readonly type: "ConnectionInterrupted"; readonly at: number }
-  | { readonly type: "ConnectionRestored"; readonly at: number }
+  | { readonly type: "ConnectionRestored"; readonly at: number; readonly sid: string | null }
   | { readonly type: "NetworkChanged"; readonly at: number; readonly online: boolean }
+  /** Whatever arrived so far on the media connection; only that it changes counts. */
+  | { readonly type: "Received"; readonly at: number; readonly total: number }
   | { readonly type: "Disconnected"; readonly at: number; readonly reason: DisconnectReason | undefined }
-  | { readonly type: "RecordSeen"; readonly at: number; readonly record: SessionRecord; readonly writer: string }
+  /** The user left: by pressing End where nobody could be asked, or with someone else's button. */
+  | { readonly type: "Left"; readonly at: number; readonly reason: "user_ended" | "user_left" }
+  /** `fresh` when it was written just now, so that its `now` tells the time. */
+  | {
+      readonly type: "RecordSeen";
+      readonly at: number;
+      readonly record: SessionRecord;
+      readonly writer: string;
+      readonly fresh: boolean;
+    }
+  /** Asked about a closed room, nobody knows of a session there, or of its end. */
+  | { readonly type: "NothingKnown"; readonly at: number; readonly kept: boolean }
   | {
       readonly type: "AgentSeen";
       readonly at: number;
@@ -60,34 +90,59 @@ export type Happened =
       readonly activity: AgentActivity | "initializing";
     }
   | { readonly type: "AgentLeft"; readonly at: number }
+  /** The conversation had begun at that time before the page was loaded again. */
+  | { readonly type: "LiveRecalled"; readonly at: number }
+  /** It had ended, too. */
+  | { readonly type: "EndRecalled"; readonly at: number; readonly view: Ended }
   | { readonly type: "PlaybackChanged"; readonly allowed: boolean }
   | { readonly type: "MicrophoneChanged"; readonly on: boolean }
   | { readonly type: "MicrophoneFailed" }
   | { readonly type: "TypingChosen" }
-  | { readonly type: "QualityChanged"; readonly weak: boolean }
+  | { readonly type: "QualityChanged"; readonly quality: Quality }
   | { readonly type: "LineChanged"; readonly at: number; readonly line: Line }
   | { readonly type: "EndRequested"; readonly at: number };
 
 export type Link =
   | { readonly is: "connecting" }
   | { readonly is: "connected" }
+  /** livekit-client tries to get back. */
   | { readonly is: "interrupted"; readonly since: number }
-  | { readonly is: "failed"; readonly failure: ConnectFailure }
-  | { readonly is: "disconnected"; readonly reason: DisconnectReason | undefined };
+  /** livekit-client gave up; this page tries, last at `tried`. */
+  | { readonly is: "lost"; readonly since: number; readonly tried: number }
+  /** Connected, but to another room than before: perhaps an empty one that an old token made anew. */
+  | { readonly is: "astray"; readonly since: number; readonly sid: string }
+  /** Closed by the server; whether that is the end is being asked. */
+  | { readonly is: "closed"; readonly how: Closure }
+  /** Closed, and nobody knows more; `kept` when a session is, so that it may be tried again. */
+  | { readonly is: "unexplained"; readonly how: Closure; readonly kept: boolean }
+  | { readonly is: "failed"; readonly failure: "token" | "server" }
+  | { readonly is: "taken_over" }
+  | { readonly is: "left"; readonly reason: "user_ended" | "user_left" }
+  /** Ended before the page was loaded again. */
+  | { readonly is: "over"; readonly view: Ended };
 
 /** Everything that was told, and the view that follows from it. */
 export interface Model {
   readonly view: View;
   readonly room: string | null;
+  /** Of the room, `RM_…`, to notice another one of the same name. */
+  readonly sid: string | null;
+  /** `S_…`, from the token or the first record. */
+  readonly session: string | null;
   readonly link: Link;
   readonly offlineSince: number | null;
+  /** What arrived, and when that last grew. */
+  readonly flow: { readonly total: number; readonly grewAt: number } | null;
+  readonly stalledSince: number | null;
   readonly record: SessionRecord | null;
   readonly provisional: { readonly writer: string; readonly record: SessionRecord } | null;
+  /** Milliseconds by which the control plane's clock is ahead of this browser's. */
+  readonly clockAhead: number;
   readonly agent: { readonly identity: string; readonly activity: AgentActivity | "initializing" } | null;
   readonly agentWasHere: boolean;
   readonly playbackAllowed: boolean;
   readonly microphone: "on" | "off" | "failed";
-  readonly weakConnection: boolean;
+  readonly quality: Quality;
   readonly endRequested: boolean;
   readonly lines: readonly Line[];
   /** When the agent was first there, and when the view became `ended`. */
@@ -98,15 +153,20 @@ export interface Model {
 export const INITIAL: Model = {
   view: { state: "connecting" },
   room: null,
+  sid: null,
+  session: null,
   link: { is: "connecting" },
   offlineSince: null,
+  flow: null,
+  stalledSince: null,
   record: null,
   provisional: null,
+  clockAhead: 0,
   agent: null,
   agentWasHere: false,
   playbackAllowed: true,
   microphone: "off",
-  weakConnection: false,
+  quality: "unknown",
   endRequested: false,
   lines: [],
   liveAt: null,

@@ -15,6 +15,8 @@ export interface SessionRecord {
   readonly state: State;
   /** ISO 8601, like the other times. */
   readonly since: string | null;
+  /** The control plane's clock when this was written. */
+  readonly now: string | null;
   readonly until: string | null;
   readonly reason: string | null;
   readonly by: string | null;
@@ -37,6 +39,7 @@ export function parseRecord(raw: unknown): SessionRecord | null {
     seq: value.seq,
     state,
     since: text(value.since),
+    now: text(value.now),
     until: text(value.until),
     reason: text(value.reason),
     by: text(value.by),
@@ -52,9 +55,13 @@ export function recordInMetadata(metadata: string | undefined): SessionRecord | 
   return isObject(value) ? parseRecord(value[RECORD_KEY]) : null;
 }
 
-/** The later of two records of one writer. */
+/**
+ * The later of two records of one writer. An end is never taken back, and a record of another session (a room's name was
+ * used again) is not about this page.
+ */
 export function later(known: SessionRecord | null, seen: SessionRecord): SessionRecord {
-  if (known === null || known.session !== seen.session) return seen;
+  if (known === null) return seen;
+  if (known.session !== seen.session || known.state === "ended") return known;
   return seen.seq > known.seq ? seen : known;
 }
 

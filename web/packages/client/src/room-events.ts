@@ -1,13 +1,17 @@
 /** LiveKit's events in the words of the model. */
 import {
-  ConnectionQuality,
+  type LocalTrackPublication,
   type Participant,
   ParticipantKind,
   type RemoteParticipant,
   type Room,
   RoomEvent,
+  type RoomEventCallbacks,
   type TextStreamReader,
+  Track,
+  TrackEvent,
 } from "livekit-client";
+import { sidOf } from "./engine";
 import type { AgentActivity, Happened } from "./model";
 import { parseRecord, RECORD_KEY, recordInMetadata } from "./record";
 
@@ -17,53 +21,87 @@ const ACTIVITIES: readonly AgentActivity[] = ["listening", "thinking", "speaking
 
 type Tell = (happened: Happened) => void;
 
-/** Tell everything that happens in the room from now on; the room is this listener's own and dies with it. */
-export function listen(room: Room, tell: Tell, clock: () => number): void {
-  const lookAround = () => {
-    tellRecords(room, tell, clock());
-    tellAgent(room, tell, clock());
+export interface ListenOptions {
+  /** Whether to take the text streams of the transcript; livekit-client has one taker for each topic. */
+  readonly transcript: boolean;
+  readonly clock: () => number;
+}
+
+/** Tell everything that happens in the room from now on. Returns how to stop. */
+export function listen(room: Room, tell: Tell, { transcript, clock }: ListenOptions): () => void {
+  const unlisten: (() => void)[] = [];
+  const on = <E extends keyof RoomEventCallbacks>(event: E, callback: RoomEventCallbacks[E]) => {
+    room.on(event, callback);
+    unlisten.push(() => room.off(event, callback));
   };
-  room
-    .on(RoomEvent.Connected, () => {
-      tell({ type: "Connected", at: clock() });
-      lookAround();
-    })
-    .on(RoomEvent.SignalReconnecting, () => tell({ type: "ConnectionInterrupted", at: clock() }))
-    .on(RoomEvent.Reconnecting, () => tell({ type: "ConnectionInterrupted", at: clock() }))
-    .on(RoomEvent.Reconnected, () => {
-      tell({ type: "ConnectionRestored", at: clock() });
-      lookAround();
-    })
-    .on(RoomEvent.Disconnected, (reason) => {
-      // Events are held back while the client reconnects, and lost when it gives up: look again.
-      tellRecords(room, tell, clock());
-      tell({ type: "Disconnected", at: clock(), reason });
-    })
-    .on(RoomEvent.RoomMetadataChanged, lookAround)
-    .on(RoomEvent.ParticipantConnected, lookAround)
-    .on(RoomEvent.ParticipantDisconnected, lookAround)
-    .on(RoomEvent.ParticipantAttributesChanged, lookAround)
-    .on(RoomEvent.DataReceived, (payload, participant, _kind, topic) => {
-      if (topic !== RECORD_KEY || (participant !== undefined && !isAgent(participant))) return;
-      tellRecord(tell, clock(), new TextDecoder().decode(payload), participant);
-    })
-    .on(RoomEvent.AudioPlaybackStatusChanged, () => tell({ type: "PlaybackChanged", allowed: room.canPlaybackAudio }))
-    .on(RoomEvent.ConnectionQualityChanged, (quality, participant) => {
-      if (!participant.isLocal) return;
-      tell({ type: "QualityChanged", weak: quality === ConnectionQuality.Poor || quality === ConnectionQuality.Lost });
-    });
-  const tellMicrophone = (_: unknown, participant: Participant) => {
+  const interrupted = () => tell({ type: "ConnectionInterrupted", at: clock() });
+  const looked = () => look(room, tell, clock());
+  on(RoomEvent.Connected, () => {
+    tell({ type: "Connected", at: clock(), sid: sidOf(room) });
+    looked();
+  });
+  on(RoomEvent.SignalReconnecting, interrupted);
+  on(RoomEvent.Reconnecting, interrupted);
+  on(RoomEvent.Reconnected, () => {
+    tell({ type: "ConnectionRestored", at: clock(), sid: sidOf(room) });
+    looked();
+  });
+  on(RoomEvent.Disconnected, (reason) => {
+    // Events are held back while the client reconnects, and lost when it gives up: look again.
+    lookAtRecords(room, tell, clock());
+    tell({ type: "Disconnected", at: clock(), reason });
+  });
+  on(RoomEvent.RoomMetadataChanged, () => {
+    lookAtRecords(room, tell, clock(), true);
+    looked();
+  });
+  on(RoomEvent.ParticipantConnected, looked);
+  on(RoomEvent.ParticipantDisconnected, looked);
+  on(RoomEvent.ParticipantAttributesChanged, looked);
+  on(RoomEvent.AudioPlaybackStatusChanged, looked);
+  on(RoomEvent.DataReceived, (payload, participant, _kind, topic) => {
+    if (topic !== RECORD_KEY || (participant !== undefined && !isAgent(participant))) return;
+    tellRecord(tell, clock(), new TextDecoder().decode(payload), participant);
+  });
+  on(RoomEvent.ConnectionQualityChanged, (quality, participant) => {
+    if (participant.isLocal) tell({ type: "QualityChanged", quality });
+  });
+  const microphone = (_: unknown, participant: Participant) => {
     if (participant.isLocal) tell({ type: "MicrophoneChanged", on: participant.isMicrophoneEnabled });
   };
-  room
-    .on(RoomEvent.TrackMuted, tellMicrophone)
-    .on(RoomEvent.TrackUnmuted, tellMicrophone)
-    .on(RoomEvent.LocalTrackPublished, tellMicrophone)
-    .on(RoomEvent.MediaDevicesError, () => tell({ type: "MicrophoneFailed" }));
-  room.registerTextStreamHandler(TRANSCRIPTION_TOPIC, (reader, { identity }) => {
-    void tellLine(reader, identity === room.localParticipant.identity ? "user" : "agent", tell, clock);
+  on(RoomEvent.TrackMuted, microphone);
+  on(RoomEvent.TrackUnmuted, microphone);
+  on(RoomEvent.LocalTrackUnpublished, microphone);
+  on(RoomEvent.LocalTrackPublished, (publication: LocalTrackPublication, participant) => {
+    microphone(publication, participant);
+    if (publication.source !== Track.Source.Microphone) return;
+    // The device was unplugged, or its permission withdrawn.
+    publication.track?.once(TrackEvent.Ended, () => tell({ type: "MicrophoneFailed" }));
   });
-  room.registerTextStreamHandler(CHAT_TOPIC, (reader) => void tellLine(reader, "agent", tell, clock));
+  on(RoomEvent.MediaDevicesError, () => tell({ type: "MicrophoneFailed" }));
+  if (transcript) {
+    room.registerTextStreamHandler(TRANSCRIPTION_TOPIC, (reader, { identity }) => {
+      void tellLine(reader, identity === room.localParticipant.identity ? "user" : "agent", tell, clock);
+    });
+    room.registerTextStreamHandler(CHAT_TOPIC, (reader) => void tellLine(reader, "agent", tell, clock));
+    unlisten.push(() => {
+      room.unregisterTextStreamHandler(TRANSCRIPTION_TOPIC);
+      room.unregisterTextStreamHandler(CHAT_TOPIC);
+    });
+  }
+  return () => {
+    for (const each of unlisten) each();
+  };
+}
+
+/**
+ * Tell what is to be seen in the room now. After a full reconnect livekit-client 2.23 may hold events back until the next
+ * one, while the room itself is up to date: so look once in a while, too.
+ */
+export function look(room: Room, tell: Tell, at: number): void {
+  lookAtRecords(room, tell, at);
+  lookAtAgent(room, tell, at);
+  tell({ type: "PlaybackChanged", allowed: room.canPlaybackAudio });
 }
 
 /** The agent in charge: avatars and the like that publish on its behalf do not count, and the newest one rules. */
@@ -77,9 +115,9 @@ function isAgent(participant: Participant): boolean {
   return participant.kind === ParticipantKind.AGENT && participant.attributes["lk.publish_on_behalf"] === undefined;
 }
 
-function tellRecords(room: Room, tell: Tell, at: number): void {
+function lookAtRecords(room: Room, tell: Tell, at: number, fresh = false): void {
   const record = recordInMetadata(room.metadata);
-  if (record !== null) tell({ type: "RecordSeen", at, record: { ...record, provisional: false }, writer: "" });
+  if (record !== null) tell({ type: "RecordSeen", at, record: { ...record, provisional: false }, writer: "", fresh });
   const agent = agentIn(room);
   const attribute = agent?.attributes[RECORD_KEY];
   if (agent !== undefined && attribute !== undefined) tellRecord(tell, at, attribute, agent);
@@ -89,15 +127,11 @@ function tellRecords(room: Room, tell: Tell, at: number): void {
 function tellRecord(tell: Tell, at: number, text: string, from: RemoteParticipant | undefined): void {
   const record = parseRecord(text);
   if (record === null) return;
-  tell({
-    type: "RecordSeen",
-    at,
-    record: { ...record, provisional: from !== undefined },
-    writer: from?.sid ?? "",
-  });
+  const provisional = from !== undefined;
+  tell({ type: "RecordSeen", at, record: { ...record, provisional }, writer: from?.sid ?? "", fresh: !provisional });
 }
 
-function tellAgent(room: Room, tell: Tell, at: number): void {
+function lookAtAgent(room: Room, tell: Tell, at: number): void {
   const agent = agentIn(room);
   if (agent === undefined) {
     tell({ type: "AgentLeft", at });

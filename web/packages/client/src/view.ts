@@ -1,20 +1,27 @@
 /** From what is known to what is shown. The first rule that applies wins; the session's own record comes first. */
-import { DisconnectReason } from "livekit-client";
 import { AUTHORS, REASONS, type Reason } from "./generated";
-import type { Ended, Model, View } from "./model";
+import type { Closure, Ended, Model, View } from "./model";
 import { ruling, type SessionRecord } from "./record";
 
 type Facts = Omit<Model, "view">;
+
+/** Milliseconds of trying to get back after which the user is offered a way out; the trying goes on all the same. */
+export const PATIENCE_MS = 120_000;
 
 export function viewOf(facts: Facts): View {
   const record = ruling(facts.record, facts.provisional?.record ?? null);
   if (record?.state === "ended") return endedByRecord(record);
   const { link } = facts;
-  if (link.is === "disconnected") return viewAfterDisconnect(facts, record, link.reason);
-  if (link.is === "failed") return viewAfterFailure(facts, link.failure);
-  if (facts.endRequested || record?.state === "ending") return { state: "ending" };
+  if (link.is === "over") return link.view;
+  if (link.is === "left") return endedByReason(link.reason);
+  if (link.is === "unexplained") return afterUnexplained(link, record);
+  if (link.is === "taken_over") return { state: "blocked", cause: "duplicate_tab" };
+  // A room that is closed is an end, most likely, and said to be one when the record says so.
+  if (facts.endRequested || record?.state === "ending" || link.is === "closed") return { state: "ending" };
+  if (link.is === "failed") return { state: "blocked", cause: link.failure };
   if (link.is === "connecting") return { state: "connecting" };
-  const since = link.is === "interrupted" ? link.since : facts.offlineSince;
+  if (link.is === "lost" && link.tried - link.since >= PATIENCE_MS) return { state: "blocked", cause: "server" };
+  const since = lostSince(facts);
   if (since !== null) return { state: "reconnecting", since };
   if (facts.microphone === "failed") return { state: "blocked", cause: "microphone" };
   if (record?.state === "recovering") return { state: "recovering", since: record.since };
@@ -30,35 +37,19 @@ export function viewOf(facts: Facts): View {
   };
 }
 
-function viewAfterDisconnect(facts: Facts, record: SessionRecord | null, reason: DisconnectReason | undefined): View {
-  // An end that was decided is the end, also if its last word did not reach us.
-  if (record?.state === "ending") return endedByRecord(record);
-  if (facts.endRequested) return endedByReason("user_ended");
-  switch (reason) {
-    case DisconnectReason.DUPLICATE_IDENTITY:
-      return { state: "blocked", cause: "duplicate_tab" };
-    case DisconnectReason.PARTICIPANT_REMOVED:
-      return endedByReason("removed");
-    case DisconnectReason.ROOM_DELETED:
-    case DisconnectReason.ROOM_CLOSED:
-      return endedUnexplained("The room was closed. Nobody said why.");
-    default:
-      // Gave up, shut down, or never told: that is no end, so let the user try again.
-      return { state: "blocked", cause: "server" };
-  }
+/** Since when this browser's connection does not work; null when it does. */
+function lostSince({ link, offlineSince, stalledSince }: Facts): number | null {
+  const beginnings = ["since" in link ? link.since : null, offlineSince, stalledSince].filter((each) => each !== null);
+  return beginnings.length === 0 ? null : Math.min(...beginnings);
 }
 
-function viewAfterFailure(facts: Facts, failure: "token" | "server" | "not_found" | "gone"): View {
-  if (facts.endRequested) return endedByReason("user_ended");
-  switch (failure) {
-    case "token":
-    case "server":
-      return { state: "blocked", cause: failure };
-    case "not_found":
-      return endedUnexplained("Its room no longer exists.");
-    case "gone":
-      return endedUnexplained("It ended before this page could join.");
-  }
+function afterUnexplained({ how, kept }: { how: Closure; kept: boolean }, record: SessionRecord | null): View {
+  // An end that was decided is the end, also if its last word did not reach us.
+  if (record?.state === "ending") return endedByRecord(record);
+  if (how === "removed") return endedByReason("removed");
+  if (kept) return { state: "blocked", cause: "server" };
+  const message = how === "deleted" ? "The room was closed. Nobody said why." : "Its room no longer exists.";
+  return { state: "ended", reason: null, by: null, outcome: null, message, worded: false, detail: null };
 }
 
 function endedByRecord(record: SessionRecord): Ended {
@@ -69,14 +60,11 @@ function endedByRecord(record: SessionRecord): Ended {
     by: known?.by ?? AUTHORS.find((author) => author === record.by) ?? null,
     outcome: known?.outcome ?? null,
     message: record.message ?? known?.message ?? "Nobody said why.",
+    worded: record.message !== null && record.message !== known?.message,
     detail: record.detail,
   };
 }
 
-function endedByReason(reason: "user_ended" | "removed"): Ended {
-  return { state: "ended", reason, ...(REASONS[reason] as Reason), detail: null };
-}
-
-function endedUnexplained(message: string): Ended {
-  return { state: "ended", reason: null, by: null, outcome: null, message, detail: null };
+function endedByReason(reason: "user_ended" | "user_left" | "removed"): Ended {
+  return { state: "ended", reason, ...(REASONS[reason] as Reason), worded: false, detail: null };
 }

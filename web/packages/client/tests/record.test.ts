@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseRecord, recordInMetadata } from "../src/record";
+import { later, parseRecord, recordInMetadata, type SessionRecord } from "../src/record";
 
 const whole = {
   v: 1,
@@ -16,7 +16,7 @@ const whole = {
 };
 
 test("a record is read from text, from a value and from shared metadata", () => {
-  const { v, now, ...rest } = whole;
+  const { v, ...rest } = whole;
   const expected = { ...rest, provisional: false };
   expect(parseRecord(JSON.stringify(whole))).toEqual(expected);
   expect(parseRecord(whole)).toEqual(expected);
@@ -43,4 +43,16 @@ test.each([
 
 test.each([[undefined], [""], ["plain words"], ["[]"], ['{"roomkeeper":7}']])("metadata %j holds no record", (raw) => {
   expect(recordInMetadata(raw)).toBeNull();
+});
+
+test("only a later record of the same session takes the place of another, and none that of an end", () => {
+  const record = (more: Partial<SessionRecord>) => ({ ...(parseRecord(whole) as SessionRecord), ...more });
+  const live = record({ state: "live", seq: 5 });
+  expect(later(null, live)).toBe(live);
+  expect(later(live, record({ state: "holding", seq: 4 }))).toBe(live);
+  expect(later(live, record({ state: "holding", seq: 5 }))).toBe(live);
+  expect(later(live, record({ session: "S_2", seq: 9 }))).toBe(live);
+  const ended = record({ seq: 6 });
+  expect(later(live, ended)).toBe(ended);
+  expect(later(ended, record({ state: "live", seq: 7 }))).toBe(ended);
 });

@@ -1,5 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { tokenEndpoint } from "../src";
+import { claimsOf } from "../src/token";
 
 const request = { identity: "user-1", name: "Ada", room: null };
 const ask = (response: Response | Error) => {
@@ -40,3 +41,29 @@ test.each([
 ])("%s", async (_, response, expected) => {
   expect(await ask(response).answer).toEqual(expected);
 });
+
+test("an invitation travels in a header", async () => {
+  const fetched = vi.fn<typeof fetch>(() => Promise.resolve(new Response("", { status: 403 })));
+  vi.stubGlobal("fetch", fetched);
+  await tokenEndpoint("/api/token", "invite")(request);
+  expect(fetched.mock.calls[0]?.[1]?.headers).toMatchObject({ Authorization: "Bearer invite" });
+});
+
+test("the state of an ended session is found in a problem document, too", async () => {
+  const record = { v: 1, session: "S_1", seq: 4, state: "ended", reason: "completed" };
+  const { answer } = ask(Response.json({ status: 410, roomkeeper: record }, { status: 410 }));
+  expect(await answer).toMatchObject({ is: "ended", record: { reason: "completed" } });
+});
+
+test("a token tells its room, its session and when it expires", () => {
+  const claims = { exp: 1_700_000_000, video: { room: "täglich" }, attributes: { "roomkeeper.session": "S_1" } };
+  const payload = Buffer.from(JSON.stringify(claims)).toString("base64url");
+  expect(claimsOf(`e30.${payload}.x`)).toEqual({ room: "täglich", session: "S_1", expiresAt: 1_700_000_000_000 });
+});
+
+test.each(["", "no token", "a.b.c", `e30.${btoa("[1]")}.x`, `e30.${btoa('{"exp":"soon","video":7}')}.x`])(
+  "%j tells nothing",
+  (text) => {
+    expect(claimsOf(text)).toEqual({ room: null, session: null, expiresAt: Number.POSITIVE_INFINITY });
+  },
+);

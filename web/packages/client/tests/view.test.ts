@@ -1,9 +1,12 @@
 import { DisconnectReason } from "livekit-client";
 import { describe, expect, test } from "vitest";
-import { type Happened, type Model, reduce, replay, type SessionRecord, type State } from "../src";
+import { type ConnectFailure, type Happened, type Model, reduce, replay, type SessionRecord, type State } from "../src";
+import { STALL_MS } from "../src/reduce";
+import { PATIENCE_MS } from "../src/view";
 
-const begun: Happened = { type: "ConnectionBegun", at: 1 };
-const connected: Happened = { type: "Connected", at: 2 };
+const begun: Happened = { type: "ConnectionBegun", at: 1, quiet: false };
+const begunQuietly: Happened = { type: "ConnectionBegun", at: 1, quiet: true };
+const connected: Happened = { type: "Connected", at: 2, sid: null };
 const agent = (activity: "initializing" | "listening" | "thinking" | "speaking" = "listening"): Happened => ({
   type: "AgentSeen",
   at: 3,
@@ -12,18 +15,25 @@ const agent = (activity: "initializing" | "listening" | "thinking" | "speaking" 
 });
 const agentLeft: Happened = { type: "AgentLeft", at: 4 };
 const interrupted: Happened = { type: "ConnectionInterrupted", at: 5 };
-const restored: Happened = { type: "ConnectionRestored", at: 6 };
+const restored: Happened = { type: "ConnectionRestored", at: 6, sid: null };
 const disconnected = (reason?: DisconnectReason): Happened => ({ type: "Disconnected", at: 9, reason });
+const seen = (sid: string): Happened => ({ type: "RoomSeen", at: 10, sid });
+const failed = (failure: ConnectFailure, at = 2): Happened => ({ type: "ConnectionFailed", at, failure });
+const received = (at: number, total: number): Happened => ({ type: "Received", at, total });
+const nothingKnown = (kept = false): Happened => ({ type: "NothingKnown", at: 11, kept });
+const left = (reason: "user_ended" | "user_left"): Happened => ({ type: "Left", at: 9, reason });
 const endRequested: Happened = { type: "EndRequested", at: 8 };
 const record = (state: State, more: Partial<SessionRecord> = {}, writer = ""): Happened => ({
   type: "RecordSeen",
   at: 7,
   writer,
+  fresh: false,
   record: {
     session: "S_1",
     seq: 1,
     state,
     since: null,
+    now: null,
     until: null,
     reason: null,
     by: null,
@@ -87,64 +97,132 @@ describe("what happened makes the view", () => {
       { reason: "eclipse", by: null, message: "Nobody said why." },
     ],
     [
-      "the user ended and left",
-      [...live, endRequested, disconnected(DisconnectReason.CLIENT_INITIATED)],
+      "the user ended, and nobody was there to be asked",
+      [...live, endRequested, left("user_ended")],
       { state: "ended", reason: "user_ended", by: "user" },
     ],
+    ["the user left the others", [...live, left("user_left")], { state: "ended", reason: "user_left" }],
     [
       "the user gave up while connecting",
-      [begun, endRequested, { type: "ConnectionFailed", at: 9, failure: "server" }],
+      [begun, endRequested, left("user_ended")],
       { state: "ended", reason: "user_ended" },
     ],
     [
-      "deleted after an end was decided",
+      "closed after an end was decided",
       [...live, record("ending", completed), disconnected(DisconnectReason.ROOM_DELETED)],
+      { state: "ending" },
+    ],
+    [
+      "closed after an end was decided, and nobody knows more",
+      [...live, record("ending", completed), disconnected(DisconnectReason.ROOM_DELETED), nothingKnown()],
       { state: "ended", reason: "completed" },
     ],
     [
-      "deleted while the record said live",
+      "closed while the record said live",
       [...live, record("live"), disconnected(DisconnectReason.ROOM_DELETED)],
-      { state: "ended", reason: null, by: null },
+      { state: "ending" },
     ],
     [
-      "deleted without a word",
-      [...live, disconnected(DisconnectReason.ROOM_DELETED)],
+      "closed, and the record came",
+      [...live, disconnected(DisconnectReason.ROOM_DELETED), record("ended", { reason: "room_deleted" })],
+      { state: "ended", reason: "room_deleted", by: "app" },
+    ],
+    [
+      "closed without a word",
+      [...live, disconnected(DisconnectReason.ROOM_DELETED), nothingKnown()],
       { state: "ended", reason: null },
     ],
-    ["the room closed", [...live, disconnected(DisconnectReason.ROOM_CLOSED)], { state: "ended", reason: null }],
-    ["removed", [...live, disconnected(DisconnectReason.PARTICIPANT_REMOVED)], { state: "ended", reason: "removed" }],
+    [
+      "the room closed without a word",
+      [...live, disconnected(DisconnectReason.ROOM_CLOSED), nothingKnown()],
+      { state: "ended", reason: null },
+    ],
+    [
+      "closed, and the session goes on without us",
+      [...live, disconnected(DisconnectReason.ROOM_DELETED), nothingKnown(true)],
+      { state: "blocked", cause: "server" },
+    ],
+    ["removed", [...live, disconnected(DisconnectReason.PARTICIPANT_REMOVED)], { state: "ending" }],
+    [
+      "removed, and the others go on",
+      [...live, disconnected(DisconnectReason.PARTICIPANT_REMOVED), nothingKnown(true)],
+      { state: "ended", reason: "removed" },
+    ],
     [
       "another tab took over",
       [...live, disconnected(DisconnectReason.DUPLICATE_IDENTITY)],
       { state: "blocked", cause: "duplicate_tab" },
     ],
-    ["the client gave up", [...live, disconnected()], { state: "blocked", cause: "server" }],
+    ["the client gave up", [...live, disconnected()], { state: "reconnecting", since: 9 }],
+    ["the client gave up after trying", [...live, interrupted, disconnected()], { state: "reconnecting", since: 5 }],
     [
       "the server stops",
       [...live, disconnected(DisconnectReason.SERVER_SHUTDOWN)],
+      { state: "reconnecting", since: 9 },
+    ],
+    [
+      "the page left and came back",
+      [...live, disconnected(DisconnectReason.CLIENT_INITIATED)],
+      { state: "reconnecting" },
+    ],
+    ["the page tries by itself", [...live, disconnected(), begunQuietly], { state: "reconnecting", since: 9 }],
+    [
+      "the page tries for long",
+      [...live, disconnected(), failed("server", 9 + PATIENCE_MS)],
       { state: "blocked", cause: "server" },
     ],
-    ["tried again", [...live, disconnected(), begun], { state: "connecting" }],
-    ["no token", [begun, { type: "ConnectionFailed", at: 2, failure: "token" }], { state: "blocked", cause: "token" }],
+    ["the page gets back in", [...live, disconnected(), begunQuietly, connected, agent()], { state: "live" }],
+    ["the user tries again", [...live, disconnected(), begun], { state: "connecting" }],
+    ["no token", [begun, failed("token")], { state: "blocked", cause: "token" }],
+    ["no server", [begun, failed("server")], { state: "blocked", cause: "server" }],
     [
-      "no server",
-      [begun, { type: "ConnectionFailed", at: 2, failure: "server" }],
+      "no server, and the page tries again",
+      [begun, failed("server"), begunQuietly],
       { state: "blocked", cause: "server" },
     ],
+    ["no room any more", [begun, failed("not_found")], { state: "ending" }],
     [
-      "no room any more",
-      [begun, { type: "ConnectionFailed", at: 2, failure: "not_found" }],
-      { state: "ended", reason: null },
-    ],
-    [
-      "the session is over",
-      [begun, { type: "ConnectionFailed", at: 2, failure: "gone" }],
+      "no room any more, and nobody knows of it",
+      [begun, failed("not_found"), nothingKnown()],
       { state: "ended", reason: null },
     ],
     [
       "a failed connection also says disconnected",
       [begun, disconnected(DisconnectReason.USER_REJECTED)],
       { state: "connecting" },
+    ],
+    ["the same room again", [...live, seen("RM_1"), interrupted, restored, seen("RM_1")], { state: "live" }],
+    [
+      "another room",
+      [...live, seen("RM_1"), interrupted, restored, seen("RM_2")],
+      { state: "reconnecting", since: 10 },
+    ],
+    [
+      "another room, known at once",
+      [...live, seen("RM_1"), interrupted, { type: "ConnectionRestored", at: 10, sid: "RM_2" }],
+      { state: "reconnecting", since: 10 },
+    ],
+    [
+      "another room that is the session's",
+      [...live, seen("RM_1"), restored, seen("RM_2"), { type: "RoomAccepted", at: 11, sid: "RM_2" }],
+      { state: "live" },
+    ],
+    [
+      "another room that nobody knows",
+      [...live, seen("RM_1"), restored, seen("RM_2"), nothingKnown()],
+      { state: "ended", reason: null },
+    ],
+    ["nothing arrives", [...live, received(10, 7), received(10 + STALL_MS, 7)], { state: "reconnecting", since: 10 }],
+    ["nothing arrived for a moment", [...live, received(10, 7), received(9 + STALL_MS, 7)], { state: "live" }],
+    [
+      "it arrives again",
+      [...live, received(10, 7), received(10 + STALL_MS, 7), received(11 + STALL_MS, 8)],
+      { state: "live" },
+    ],
+    [
+      "the client notices later",
+      [...live, received(10, 7), received(10 + STALL_MS, 7), { ...interrupted, at: 9_000 }],
+      { state: "reconnecting", since: 10 },
     ],
     ["the microphone fails", [...live, { type: "MicrophoneFailed" }], { state: "blocked", cause: "microphone" }],
     ["the user types instead", [...live, { type: "MicrophoneFailed" }, { type: "TypingChosen" }], { state: "live" }],
@@ -170,6 +248,23 @@ describe("records", () => {
     expect(model.view).toMatchObject({ state: "ended", reason: "completed" });
   });
 
+  test("a record of another session in a room of the same name is not about this page", () => {
+    const model = replay([...live, record("live"), record("ended", { session: "S_2", seq: 99 })]);
+    expect(model.view.state).toBe("live");
+  });
+
+  test("a token names the session before any record does", () => {
+    const named: Happened = { type: "RoomNamed", room: "r", session: "S_1" };
+    expect(replay([named, record("ended", { session: "S_2" })]).view.state).toBe("connecting");
+    expect(replay([named, record("ended")]).view.state).toBe("ended");
+  });
+
+  test("the clocks are compared by a record that is fresh", () => {
+    const told = record("live", { now: "1970-01-01T00:00:05.000Z" });
+    expect(replay([told]).clockAhead).toBe(0);
+    expect(replay([{ ...told, fresh: true } as Happened]).clockAhead).toBe(5_000 - 7);
+  });
+
   test("a second agent counts from its own beginning", () => {
     const model = replay([...live, record("live", { seq: 9 }, "PA_1"), record("ending", { seq: 1 }, "PA_2")]);
     expect(model.view.state).toBe("ending");
@@ -181,8 +276,13 @@ describe("the end is final", () => {
   const everything: Happened[] = [
     begun,
     connected,
-    { type: "RoomNamed", room: "another" },
-    { type: "ConnectionFailed", at: 20, failure: "server" },
+    { type: "RoomNamed", room: "another", session: "S_2" },
+    failed("server"),
+    failed("not_found"),
+    seen("RM_9"),
+    nothingKnown(),
+    left("user_left"),
+    received(20, 1),
     interrupted,
     restored,
     { type: "NetworkChanged", at: 20, online: false },
@@ -197,7 +297,7 @@ describe("the end is final", () => {
     { type: "MicrophoneChanged", on: true },
     { type: "MicrophoneFailed" },
     { type: "TypingChosen" },
-    { type: "QualityChanged", weak: true },
+    { type: "QualityChanged", quality: "poor" },
     { type: "LineChanged", at: 20, line: { id: "1", speaker: "agent", text: "Bye", final: true, typed: false } },
     endRequested,
   ];

@@ -1,7 +1,17 @@
-import type { Model, Session } from "@roomkeeper/client";
-import { useSyncExternalStore } from "react";
-
-/** What is known of a session and what to show, rendered anew whenever that changes. */
-export function useRoomkeeper(session: Session): Model {
-  return useSyncExternalStore(session.subscribe, session.snapshot);
-}
+export type * from "@roomkeeper/client";
+export {
+  controlPlane,
+  countAnswers,
+  INITIAL,
+  REASONS,
+  reduce,
+  replay,
+  Session,
+  Store,
+  tabIdentity,
+  tokenEndpoint,
+} from "@roomkeeper/client";
+export { EndButton, EndScreen, SessionStatus } from "./parts";
+export { RoomkeeperRoom, type RoomkeeperRoomProps } from "./room";
+export { type Roomkeeper, type RoomkeeperOptions, useKeptSession, useModel, useRoomkeeper } from "./use-roomkeeper";
+export { STATUS_WORDS, statusOf } from "./words";

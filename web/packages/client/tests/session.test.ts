@@ -1,0 +1,433 @@
+import { DisconnectReason, RoomEvent } from "livekit-client";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type Stage, stage, tokenFor, written } from "./support/stage";
+
+beforeEach(() => vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) }));
+afterEach(() => vi.useRealTimers());
+
+const pass = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
+const view = ({ session }: Stage) => session.snapshot().view;
+const ended = written("ended", 9, { reason: "completed", by: "agent", message: "Thank you!" });
+
+/** A conversation that goes on, as the control plane knows. */
+async function talk(): Promise<Stage> {
+  const scene = stage();
+  await pass(1);
+  scene.room.flow(true);
+  scene.room.agentJoins();
+  scene.control.standing = { is: "known", record: written("live", 2) };
+  scene.room.write(written("live", 2));
+  await pass(1_000);
+  expect(view(scene)).toMatchObject({ state: "live", agent: "listening" });
+  scene.shown.length = 0;
+  return scene;
+}
+
+describe("the end", () => {
+  test("is learnt from the room before LiveKit's disconnect, which nobody gets to see", async () => {
+    const scene = await talk();
+    scene.room.write(ended);
+    scene.room.drop(DisconnectReason.ROOM_DELETED);
+    await pass(10_000);
+    expect(scene.shown).toEqual(["ended"]);
+    expect(view(scene)).toMatchObject({ reason: "completed", message: "Thank you!", worded: true });
+  });
+
+  test("is asked for when LiveKit only says that the room is gone", async () => {
+    const scene = await talk();
+    scene.control.standing = { is: "known", record: ended };
+    scene.room.drop(DisconnectReason.ROOM_DELETED);
+    await pass(100);
+    expect(scene.shown).toEqual(["ending", "ended"]);
+  });
+
+  test("is asked for until the control plane has found out, too, and nobody joins meanwhile", async () => {
+    const scene = await talk();
+    scene.room.drop(DisconnectReason.ROOM_DELETED);
+    await pass(12_000);
+    expect(view(scene).state).toBe("ending");
+    scene.control.standing = { is: "known", record: written("ended", 9, { reason: "room_deleted" }) };
+    await pass(600);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "room_deleted" });
+    expect(scene.room.tokens).toHaveLength(1);
+  });
+
+  test("of somebody who was removed is no end for the others", async () => {
+    const scene = await talk();
+    scene.room.drop(DisconnectReason.PARTICIPANT_REMOVED);
+    await pass(9_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "removed" });
+    expect(scene.room.tokens).toHaveLength(1);
+  });
+
+  test("while the network was gone is found in the room that an old token made anew, and that room is left", async () => {
+    const scene = await talk();
+    scene.room.emit(RoomEvent.SignalReconnecting);
+    scene.control.standing = { is: "known", record: ended };
+    Object.assign(scene.room, { roomInfo: { sid: "RM_2" }, metadata: "" });
+    scene.room.remoteParticipants.clear();
+    scene.room.emit(RoomEvent.Reconnected);
+    await pass(100);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+    expect(scene.room.state).toBe("disconnected");
+    expect(scene.shown).not.toContain("live");
+  });
+
+  test("that the user asks for is the control plane's to make", async () => {
+    const scene = await talk();
+    scene.control.end = { is: "known", record: written("ending", 3, { reason: "user_ended" }) };
+    await scene.session.end();
+    expect(view(scene).state).toBe("ending");
+    expect(scene.room.state).toBe("connected");
+    scene.room.write(written("ended", 4, { reason: "user_ended" }));
+    await pass(6_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "user_ended" });
+    expect(scene.room.state).toBe("disconnected");
+  });
+
+  test.each([
+    ["refused", "user_left"],
+    ["unknown", "user_ended"],
+    ["unreachable", "user_ended"],
+  ] as const)("that is %s only lets the user leave", async (is, reason) => {
+    const scene = await talk();
+    scene.control.end = { is };
+    await scene.session.end();
+    await pass(10_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason });
+    expect(scene.room.tokens).toHaveLength(1);
+  });
+
+  test("lets go of the microphone at once, and of the room a little later", async () => {
+    const scene = await talk();
+    const stop = vi.fn();
+    scene.room.localParticipant.audioTrackPublications.set("mic", { track: { stop } });
+    scene.room.write(ended);
+    expect(stop).toHaveBeenCalled();
+    expect(scene.room.state).toBe("connected");
+    await pass(5_000);
+    expect(scene.room.state).toBe("disconnected");
+  });
+
+  test("is still the end when the page is loaded again, without a question or a token", async () => {
+    const first = await talk();
+    first.room.write(ended);
+    const again = stage({ memory: first.memory, room: "tea" });
+    await pass(5_000);
+    expect(view(again)).toMatchObject({ state: "ended", reason: "completed" });
+    expect([...again.tokens.asked, ...again.control.asked]).toEqual([]);
+  });
+});
+
+describe("the way back", () => {
+  test("leads into the room again while the session lives, with the microphone on and the same token", async () => {
+    const scene = await talk();
+    scene.room.attempts.splice(0, 1, "refused", "refused", "connects");
+    scene.room.drop(undefined);
+    await pass(5_000);
+    scene.room.agentJoins();
+    expect(scene.shown).toEqual(["reconnecting", "waiting", "live"]);
+    expect(new Set(scene.room.tokens).size).toBe(1);
+    expect(scene.tokens.asked).toHaveLength(1);
+    expect(scene.room.localParticipant.setMicrophoneEnabled).toHaveBeenCalledTimes(2);
+  });
+
+  test("is not taken into a session that has ended meanwhile", async () => {
+    const scene = await talk();
+    scene.control.standing = { is: "known", record: ended };
+    scene.room.drop(DisconnectReason.SERVER_SHUTDOWN);
+    await pass(60_000);
+    expect(scene.shown).toEqual(["reconnecting", "ended"]);
+    expect(scene.room.tokens).toHaveLength(1);
+  });
+
+  test("is not taken by a page that goes away", async () => {
+    const scene = await talk();
+    scene.browser.leaving();
+    scene.room.drop(DisconnectReason.CLIENT_INITIATED);
+    await pass(150);
+    expect(scene.room.tokens).toHaveLength(1);
+    expect(scene.control.told).toContain("pagehide");
+    scene.browser.returned();
+    await pass(50);
+    expect(scene.room.state).toBe("connected");
+  });
+
+  test("is found by a new token when the old one is refused or has expired", async () => {
+    const scene = await talk();
+    const fresh = tokenFor({ exp: Date.now() / 1000 + 60 });
+    scene.tokens.answer = { is: "granted", serverUrl: "ws://127.0.0.1:1", token: fresh, room: "tea" };
+    scene.room.attempts.splice(0, 1, "unauthorized", "connects");
+    scene.room.drop(undefined);
+    await pass(1_000);
+    expect(scene.room.tokens.at(-1)).toBe(fresh);
+    expect(scene.tokens.asked.at(-1)).toMatchObject({ room: "tea", identity: "user-1" });
+
+    await pass(60_000);
+    scene.room.drop(undefined);
+    await pass(1_000);
+    expect(scene.tokens.asked).toHaveLength(3);
+  });
+
+  test("is given up when no token is granted any more, until the user tries again", async () => {
+    const scene = await talk();
+    scene.tokens.answer = { is: "refused" };
+    scene.room.attempts.splice(0, 1, "unauthorized");
+    scene.room.drop(undefined);
+    await pass(60_000);
+    expect(view(scene)).toEqual({ state: "blocked", cause: "token" });
+    const tried = scene.room.tokens.length;
+    scene.tokens.answer = { is: "granted", serverUrl: "ws://127.0.0.1:1", token: tokenFor(), room: "tea" };
+    scene.room.attempts.splice(0, 1, "connects");
+    await scene.session.retry();
+    expect(view(scene).state).toBe("waiting");
+    expect(scene.room.tokens).toHaveLength(tried + 1);
+  });
+
+  test("never ends while the session lives: a way out is offered after two minutes, and the trying goes on", async () => {
+    const scene = await talk();
+    scene.control.standing = { is: "unreachable" };
+    scene.room.attempts.splice(0, 1, "refused");
+    scene.room.drop(undefined);
+    await pass(119_000);
+    expect(view(scene).state).toBe("reconnecting");
+    await pass(10_000);
+    expect(view(scene)).toEqual({ state: "blocked", cause: "server" });
+    scene.room.attempts.splice(0, 1, "connects");
+    await pass(5_000);
+    expect(scene.room.state).toBe("connected");
+    expect(scene.shown).not.toContain("ended");
+  });
+
+  test("is hurried by a network that is back", async () => {
+    const scene = await talk();
+    scene.browser.offline();
+    scene.room.attempts.splice(0, 1, "refused");
+    scene.room.drop(undefined);
+    await pass(60_000);
+    scene.room.attempts.splice(0, 1, "connects");
+    scene.browser.online();
+    await pass(400);
+    expect(scene.room.state).toBe("connected");
+  });
+
+  test("stays shut for the tab that another one took over from, until its user wants it back", async () => {
+    const scene = await talk();
+    scene.room.drop(DisconnectReason.DUPLICATE_IDENTITY);
+    await pass(600_000);
+    expect(view(scene)).toEqual({ state: "blocked", cause: "duplicate_tab" });
+    expect(scene.room.tokens).toHaveLength(1);
+    await scene.session.retry();
+    expect(scene.room.state).toBe("connected");
+  });
+
+  test("leads into the room that was made anew for the session", async () => {
+    const scene = await talk();
+    scene.room.drop(undefined);
+    Object.assign(scene.room, {
+      roomInfo: { sid: "RM_2" },
+      metadata: JSON.stringify({ roomkeeper: { v: 1, ...written("holding", 5) } }),
+    });
+    await pass(3_000);
+    expect(scene.session.snapshot().sid).toBe("RM_2");
+    scene.room.write(written("live", 6));
+    scene.room.agentJoins();
+    expect(view(scene).state).toBe("live");
+  });
+
+  test("is left again when it leads to a room that the session does not know", async () => {
+    const scene = await talk();
+    scene.room.drop(undefined);
+    Object.assign(scene.room, { roomInfo: { sid: "RM_2" }, metadata: "" });
+    await pass(9_000);
+    expect(view(scene).state).toBe("reconnecting");
+    await pass(3_000);
+    expect(scene.shown).toEqual(["reconnecting"]);
+    expect(scene.room.tokens.length).toBeGreaterThan(2);
+  });
+
+  test("to a room that is not there any more begins with a new token, if the session lives", async () => {
+    const scene = await talk();
+    scene.room.attempts.splice(0, 1, "not_found", "connects");
+    scene.room.drop(undefined);
+    await pass(3_000);
+    expect(scene.room.state).toBe("connected");
+    expect(scene.tokens.asked).toHaveLength(2);
+  });
+});
+
+describe("joining", () => {
+  test("a session that has ended is shown as that, and its room never entered", async () => {
+    const scene = stage({ room: "tea" });
+    scene.tokens.answer = { is: "ended", record: ended };
+    await pass(1_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+    expect(scene.room.tokens).toEqual([]);
+  });
+
+  test("a server that is down is told, and used as soon as it is up", async () => {
+    const scene = stage();
+    scene.tokens.answer = { is: "unreachable" };
+    await pass(20_000);
+    expect(scene.shown).toEqual(["connecting", "blocked"]);
+    expect(view(scene)).toMatchObject({ cause: "server" });
+    scene.tokens.answer = { is: "granted", serverUrl: "ws://127.0.0.1:1", token: tokenFor(), room: "tea" };
+    await pass(5_000);
+    expect(view(scene).state).toBe("waiting");
+  });
+
+  test("a token that is refused is told at once", async () => {
+    const scene = stage();
+    scene.tokens.answer = { is: "refused" };
+    await pass(60_000);
+    expect(view(scene)).toEqual({ state: "blocked", cause: "token" });
+    expect(scene.tokens.asked).toHaveLength(2);
+  });
+
+  test("opening, closing and opening again, as React does it in development, joins once", async () => {
+    const { session, room, shown } = stage();
+    session.close();
+    session.open();
+    await pass(1_000);
+    expect(room.state).toBe("connected");
+    expect(shown).toEqual(["connecting", "waiting"]);
+  });
+
+  test("a reload brings the words and the beginning of the conversation back", async () => {
+    const first = await talk();
+    await first.session.say("I repair clocks.");
+    const { liveAt } = first.session.snapshot();
+    first.browser.leaving();
+    first.session.close();
+    const again = stage({ memory: first.memory, room: "tea" });
+    await pass(1);
+    expect(again.session.snapshot()).toMatchObject({ liveAt, session: "S_1", sid: "RM_1" });
+    expect(again.session.snapshot().lines.map(({ text }) => text)).toEqual(["I repair clocks."]);
+  });
+});
+
+describe("somebody else's room", () => {
+  test("is watched, not joined, and asked about with its own token", async () => {
+    const scene = stage({ join: false });
+    await pass(1_000);
+    expect(view(scene).state).toBe("connecting");
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    scene.room.agentJoins();
+    expect(view(scene).state).toBe("live");
+    scene.control.standing = { is: "known", record: ended };
+    scene.room.drop(DisconnectReason.ROOM_DELETED);
+    await pass(100);
+    expect(scene.control.asked).toEqual(["S_1"]);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+  });
+
+  test("that is left on purpose stays left, and can be used for another conversation", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    await scene.room.disconnect();
+    await pass(60_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "user_left" });
+    expect(scene.room.tokens).toHaveLength(1);
+    scene.room.roomInfo = { sid: "RM_2" };
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor({ session: "S_2" }));
+    await pass(1_000);
+    expect(view(scene).state).toBe("waiting");
+  });
+
+  test("that is lost is connected again", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    scene.control.standing = { is: "known", record: written("holding", 3) };
+    scene.room.drop(undefined);
+    await pass(1_000);
+    expect(scene.room.state).toBe("connected");
+  });
+});
+
+describe("the watch", () => {
+  test("shows a stalled connection within four seconds, and its return within one", async () => {
+    const scene = await talk();
+    scene.room.flow(false);
+    await pass(2_900);
+    expect(view(scene).state).toBe("live");
+    await pass(1_000);
+    expect(view(scene).state).toBe("reconnecting");
+    scene.room.flow(true);
+    await pass(1_000);
+    expect(view(scene).state).toBe("live");
+    expect(scene.control.told).toContain("stalled");
+  });
+
+  test("tells nobody of bytes that only grow", async () => {
+    const scene = await talk();
+    const told = vi.fn();
+    scene.session.subscribe(told);
+    await pass(10_000);
+    expect(told).not.toHaveBeenCalled();
+  });
+
+  test("sees what LiveKit's events kept back", async () => {
+    const scene = await talk();
+    scene.room.remoteParticipants.clear();
+    await pass(500);
+    expect(view(scene).state).toBe("waiting");
+    scene.room.metadata = JSON.stringify({ roomkeeper: { v: 1, ...written("recovering", 7) } });
+    await pass(500);
+    expect(view(scene).state).toBe("recovering");
+  });
+
+  test("asks how things stand after the machine slept", async () => {
+    const scene = await talk();
+    scene.control.standing = { is: "known", record: ended };
+    vi.setSystemTime(Date.now() + 3_600_000);
+    await pass(500);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+  });
+
+  test("asks while something is awaited that should come by itself", async () => {
+    const scene = await talk();
+    scene.room.write(written("recovering", 3));
+    scene.control.standing = { is: "known", record: written("live", 4) };
+    await pass(6_000);
+    expect(view(scene).state).toBe("live");
+  });
+
+  test("keeps what the browser saw until somebody takes it", async () => {
+    const scene = await talk();
+    scene.control.reachable = false;
+    scene.browser.offline();
+    scene.browser.hidden();
+    await pass(1_000);
+    expect(scene.control.told).not.toContain("offline");
+    scene.control.reachable = true;
+    scene.browser.online();
+    await pass(1);
+    expect(scene.control.told.slice(-3)).toEqual(["offline", "hidden", "online"]);
+  });
+
+  test("says less than the control plane would refuse", async () => {
+    const scene = await talk();
+    for (let each = 0; each < 200; each++) scene.browser.hidden();
+    await pass(1_000);
+    expect(scene.control.told.length).toBeLessThanOrEqual(40);
+  });
+
+  test("never repeats the words of livekit-client's errors, which hold the token", async () => {
+    const scene = stage();
+    scene.room.attempts.splice(0, 1, "refused");
+    await pass(10_000);
+    expect(JSON.stringify([scene.session.snapshot(), scene.control.told])).not.toContain("secret");
+  });
+
+  test("leaves no timer and no listener behind", async () => {
+    const scene = await talk();
+    scene.room.flow(false);
+    scene.room.drop(undefined);
+    await pass(200);
+    scene.session.close();
+    await pass(10_000);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(scene.room.eventNames()).toEqual([]);
+    expect(scene.room.unregisterTextStreamHandler).toHaveBeenCalledTimes(2);
+  });
+});

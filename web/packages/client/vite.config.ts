@@ -1,0 +1,3 @@
+import { library } from "../library";
+
+export default library(["livekit-client"]);

@@ -1,0 +1,64 @@
+/** Small parts without a style of their own. Each works in a `RoomkeeperRoom` and in any other room. */
+import type { Ended, View } from "@roomkeeper/client";
+import { type ComponentProps, type ReactNode, useEffect, useRef } from "react";
+import { useRoomkeeper } from "./use-roomkeeper";
+import { statusOf } from "./words";
+
+interface StatusProps extends Omit<ComponentProps<"p">, "children"> {
+  readonly words?: (view: View) => string;
+}
+
+/** Says how things stand, to the eye and to the screen reader. */
+export function SessionStatus({ words = statusOf, ...props }: StatusProps) {
+  const view = useRoomkeeper();
+  return (
+    <p {...props} role="status" data-state={view.state}>
+      {words(view)}
+    </p>
+  );
+}
+
+interface EndScreenProps extends Omit<ComponentProps<"section">, "children" | "title"> {
+  readonly title?: ReactNode;
+  readonly words?: (ended: Ended) => ReactNode;
+  /** What comes next. */
+  readonly children?: ReactNode;
+}
+
+/** Nothing until the end; then that it is over, and why. Takes the focus, so that a screen reader says it. */
+export function EndScreen({ title = "The conversation is over", words, children, ...props }: EndScreenProps) {
+  const view = useRoomkeeper();
+  const heading = useRef<HTMLHeadingElement>(null);
+  const ended = view.state === "ended";
+  useEffect(() => {
+    if (ended) heading.current?.focus();
+  }, [ended]);
+  if (!ended) return null;
+  return (
+    <section {...props} data-reason={view.reason ?? ""} data-outcome={view.outcome ?? ""}>
+      <h1 ref={heading} tabIndex={-1}>
+        {title}
+      </h1>
+      <p>{words ? words(view) : view.message}</p>
+      {children}
+    </section>
+  );
+}
+
+/** Ends the session when it is pressed. */
+export function EndButton({ children = "End", disabled, onClick, ...props }: ComponentProps<"button">) {
+  const { state, end } = useRoomkeeper();
+  return (
+    <button
+      type="button"
+      {...props}
+      disabled={disabled || state === "ending" || state === "ended"}
+      onClick={(event) => {
+        onClick?.(event);
+        if (!event.defaultPrevented) void end();
+      }}
+    >
+      {children}
+    </button>
+  );
+}

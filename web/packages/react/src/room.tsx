@@ -1,0 +1,77 @@
+import { RoomContext } from "@livekit/components-react";
+import {
+  controlPlane,
+  type Microphone,
+  Session,
+  type TokenSource,
+  tabIdentity,
+  tokenEndpoint,
+} from "@roomkeeper/client";
+import { type ReactNode, useEffect, useState } from "react";
+import { RoomkeeperContext, type RoomkeeperOptions, useRoomkeeper } from "./use-roomkeeper";
+
+interface Joining {
+  /** The room to join; null for a new one. */
+  readonly room: string | null;
+  /** Where to ask for tokens, or how. */
+  readonly tokens?: string | TokenSource;
+  /** The same for each load of the page, or the tab's own. */
+  readonly identity?: string;
+  readonly name?: string;
+  readonly microphone?: Microphone;
+  readonly api?: string;
+  /** Whether to write down the conversation; leave it out when LiveKit's components do that. */
+  readonly transcript?: boolean;
+}
+
+export type RoomkeeperRoomProps = Pick<RoomkeeperOptions, "onEnded" | "onBlocked"> & {
+  readonly children?: ReactNode;
+} & (Joining | { readonly session: Session });
+
+/**
+ * Joins a room and stays in it for as long as the session lives. LiveKit's components work inside; what it is given at
+ * first counts, later changes need another `key`.
+ */
+export function RoomkeeperRoom({ children, onEnded, onBlocked, ...props }: RoomkeeperRoomProps) {
+  const [session] = useState(() => ("session" in props ? props.session : sessionOf(props)));
+  useEffect(() => {
+    session.open();
+    return () => session.close();
+  }, [session]);
+  return (
+    <RoomContext.Provider value={session.room}>
+      <RoomkeeperContext.Provider value={session}>
+        <Callbacks {...(onEnded && { onEnded })} {...(onBlocked && { onBlocked })} />
+        {children}
+      </RoomkeeperContext.Provider>
+    </RoomContext.Provider>
+  );
+}
+
+function Callbacks(options: Pick<RoomkeeperOptions, "onEnded" | "onBlocked">): null {
+  useRoomkeeper(options);
+  return null;
+}
+
+function sessionOf({
+  room,
+  tokens = "/api/token",
+  identity,
+  name = "",
+  microphone,
+  api = "/api",
+  transcript,
+}: Joining) {
+  return new Session({
+    join: {
+      room,
+      tokens: typeof tokens === "string" ? tokenEndpoint(tokens) : tokens,
+      identity: identity ?? tabIdentity(sessionStorage),
+      name,
+      microphone: microphone ?? { on: true, deviceId: null },
+    },
+    control: controlPlane(api),
+    memory: sessionStorage,
+    transcript: transcript ?? false,
+  });
+}

@@ -1,0 +1,3 @@
+import { library } from "../library";
+
+export default library(["@livekit/components-react", "@roomkeeper/client", "livekit-client", "react"]);
