@@ -6,13 +6,16 @@ what once was asked for: a wish that is no longer true makes no frame. Only a fe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from roomkeeper.lifecycle.actions import AcceptJob, EndAgent, FenceJob, MuteAgent, Warn
 from roomkeeper.lifecycle.policy import plain
 from roomkeeper.lifecycle.state import Standing, State, room_state
 from roomkeeper.lifecycle.vocabulary import TimerKind
 from roomkeeper.wire.link import Attached, EndNow, Fenced, Mute, Unmute, Warning  # noqa: A004 - see its definition
+
+Word: TypeAlias = AcceptJob | FenceJob | MuteAgent | EndAgent | Warn
+"""What a session asks to be told to a job."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from roomkeeper.wire.link import FromControl
 
 
-def about(session: Session, action: AcceptJob | FenceJob | MuteAgent | EndAgent | Warn) -> str | None:
+def about(session: Session, action: Word) -> str | None:
     """Return the job that an action is about; None if there is none."""
     return session.agent.job if isinstance(action, Warn) else action.job
 
@@ -64,7 +67,7 @@ def to_attach(session: Session, actions: Iterable[Action], job: str, now: int, m
     return answers
 
 
-def now_for(session: Session, action: AcceptJob | FenceJob | MuteAgent | EndAgent | Warn) -> FromControl | None:
+def now_for(session: Session, action: Word) -> FromControl | None:
     """Say what a job is to be told now of what its session once asked for; None: nothing.
 
     Args:

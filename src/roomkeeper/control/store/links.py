@@ -9,25 +9,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg  # type: ignore[import-untyped]
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from roomkeeper.control.store.rows import action_of
 from roomkeeper.control.store.tables import jobs, links, mail, replicas
+from roomkeeper.lifecycle.actions import AcceptJob, EndAgent, FenceJob, MuteAgent, Warn
 from roomkeeper.lifecycle.codec import load_action
 from roomkeeper.wire import link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from roomkeeper.control.store.store import Store
-    from roomkeeper.lifecycle.actions import Action
 
 LEASE: Final = int(link.LEASE * 1000)
 GRACE: Final = 2 * LEASE
@@ -40,6 +44,12 @@ FORGOTTEN: Final = 24 * 3_600_000
 MAIL_KEPT: Final = 60_000
 """Milliseconds after which what a dead replica did not read is dropped: its workers were told when they came back."""
 AT_ONCE: Final = 500
+LISTEN_AGAIN: Final = 1.0
+"""Seconds until PostgreSQL is listened to again after that failed."""
+CHANNEL: Final = "roomkeeper_mail"
+"""Of PostgreSQL's NOTIFY; the payload is the replica that has mail."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class Letter:
     """What another replica wants a job to be told."""
 
     session: str
-    action: Action
+    action: AcceptJob | FenceJob | MuteAgent | EndAgent | Warn
 
 
 class LinkStore:
@@ -143,21 +153,20 @@ class LinkStore:
 
     async def close(self, job: str) -> None:
         """Note that a job is over and all of its spool is here."""
-        await self._change(job, watched=False, over=True)
+        async with self._engine.begin() as transaction:
+            await transaction.execute(sa.update(jobs).where(jobs.c.job == job).values(watched=False, over=True))
 
-    async def unwatch(self, job: str) -> None:
-        """Note that a job's lease has run out, or matters to nobody."""
-        await self._change(job, watched=False)
+    async def unwatch(self, lapsed: Lapsed) -> None:
+        """Note that a lease has run out; one that has begun anew meanwhile goes on."""
+        same = sa.update(jobs).where(jobs.c.job == lapsed.job, jobs.c.attached_at == lapsed.attached_at)
+        async with self._engine.begin() as transaction:
+            await transaction.execute(same.values(watched=False))
 
     async def first_metadata(self, session: str) -> str | None:
         """Return what the application gave the first agent of a session; None if no agent ever said."""
         query = sa.select(jobs.c.metadata).where(jobs.c.session == session).order_by(jobs.c.attached_at).limit(1)
         async with self._engine.connect() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
-
-    async def _change(self, job: str, **changes: bool) -> None:
-        async with self._engine.begin() as transaction:
-            await transaction.execute(sa.update(jobs).where(jobs.c.job == job).values(**changes))
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
@@ -226,7 +235,9 @@ class LinkStore:
         async with self._engine.connect() as connection:
             return (await connection.execute(query.where(jobs.c.job == job))).scalar_one_or_none()
 
-    async def post(self, replica: str, session: str, action: Action) -> None:
+    async def post(
+        self, replica: str, session: str, action: AcceptJob | FenceJob | MuteAgent | EndAgent | Warn
+    ) -> None:
         """Leave a letter for another replica."""
         now = await self._store.now()
         letter = sa.insert(mail).values(replica=replica, session=session, body=action_of(action), at=now)
@@ -239,8 +250,36 @@ class LinkStore:
         take = sa.delete(mail).where(mail.c.replica == self.replica).returning(mail.c.id, mail.c.session, mail.c.body)
         async with self._engine.begin() as transaction:
             rows = (await transaction.execute(take)).all()
-        return [Letter(row.session, load_action(json.loads(row.body))) for row in sorted(rows, key=lambda row: row.id)]
+        written = [(row.session, load_action(json.loads(row.body))) for row in sorted(rows, key=lambda row: row.id)]
+        kinds = AcceptJob | FenceJob | MuteAgent | EndAgent | Warn
+        return [Letter(session, action) for session, action in written if isinstance(action, kinds)]
 
+    async def listen(self, woken: Callable[[], object]) -> None:
+        """Call `woken` whenever there may be a letter, until cancelled.
 
-CHANNEL: Final = "roomkeeper_mail"
-"""Of PostgreSQL's NOTIFY; the payload is the replica that has mail."""
+        A letter that arrives while the connection is made anew waits for the next look.
+        """
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    driver = (await connection.get_raw_connection()).driver_connection
+                    await self._hear(driver, woken)
+            except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                logger.exception("PostgreSQL cannot be listened to")
+            await asyncio.sleep(LISTEN_AGAIN)
+
+    async def _hear(self, driver: Any, woken: Callable[[], object]) -> None:  # noqa: ANN401 - asyncpg has no types
+        gone = asyncio.Event()
+
+        def heard(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+            if payload == self.replica:
+                woken()
+
+        driver.add_termination_listener(lambda _: gone.set())
+        await driver.add_listener(CHANNEL, heard)
+        try:
+            woken()
+            await gone.wait()
+        finally:
+            if not driver.is_closed():
+                await driver.remove_listener(CHANNEL, heard)
