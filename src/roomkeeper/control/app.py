@@ -13,13 +13,14 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from roomkeeper import __version__
 from roomkeeper.control.assets import Page
 from roomkeeper.control.problems import EXCEPTION_HANDLERS, problem_response
 from roomkeeper.control.sessions import Sessions
 from roomkeeper.control.tokens import issue_token
+from roomkeeper.wire import link
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -56,8 +57,9 @@ def create_app(config: ControlConfig, plane: Plane | None = None) -> Starlette:
     if plane is not None:
         keys = {config.api_key: config.api_secret}
         sessions = Sessions(plane.store, plane.listing, plane.carrier, plane.deliveries, plane.outbox, keys)
-        api += sessions.routes()
+        api += [*plane.journal.routes(), *sessions.routes()]
         hooks.append(Route("/webhooks/livekit", plane.hooks.endpoint, methods=["POST"]))
+        hooks.append(WebSocketRoute(link.PATH, plane.links.endpoint))
     middleware = [
         # Another page on this machine (a development server of a web page) may call, the web at large not.
         Middleware(

@@ -1,4 +1,4 @@
-"""The control plane put together: database, LiveKit server, carrier, reconciler, deliveries."""
+"""The control plane put together: database, LiveKit server, agent link, carrier, reconciler, deliveries."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from roomkeeper.control.adoption import Adopters, Adoption
 from roomkeeper.control.carrier import Carrier
 from roomkeeper.control.delivery import Deliveries, Receiver, post
 from roomkeeper.control.hooks import Hooks
+from roomkeeper.control.link.journal import Journal
+from roomkeeper.control.link.links import Links
 from roomkeeper.control.listing import Listing
 from roomkeeper.control.reconciler import Reconciler
 from roomkeeper.control.room_api import RoomApi
 from roomkeeper.control.store.engine import open_engine
+from roomkeeper.control.store.links import LinkStore
 from roomkeeper.control.store.migrate import migrate
 from roomkeeper.control.store.outbox import Outbox
 from roomkeeper.control.store.store import Store
@@ -25,7 +28,7 @@ from roomkeeper.control.stream import Stream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from roomkeeper.lifecycle.actions import AcceptJob, EmitEvent, EndAgent, FenceJob, MuteAgent, Warn
+    from roomkeeper.lifecycle.actions import EmitEvent
     from roomkeeper.lifecycle.state import Session
 
 logger = logging.getLogger(__name__)
@@ -63,13 +66,8 @@ class Plane:
     outbox: Outbox
     listing: Listing
     stream: Stream
-
-
-class _Unlinked:
-    """Agents that do not know Roomkeeper cannot be told anything; the room tells them."""
-
-    async def tell(self, session: Session, action: AcceptJob | FenceJob | MuteAgent | EndAgent | Warn) -> None:
-        logger.info("agent without a link", extra={"session": session.id, "untold": type(action).__name__})
+    links: Links
+    journal: Journal
 
 
 class _Audience:
@@ -97,17 +95,32 @@ async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
         store = Store(engine)
         rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
         deliveries = Deliveries(store, engine, config.receivers, post)
-        outbox = Outbox(store, engine, replica=secrets.token_hex(8))
+        replica, keys = secrets.token_hex(8), {config.api_key: config.api_secret}
+        outbox = Outbox(store, engine, replica=replica)
         stream = Stream(store, engine)
-        carrier = Carrier(store, outbox, rooms, _Unlinked(), _Audience(deliveries, stream))
         adoption = Adoption(store, rooms, config.adopters, config.api_secret)
-        hooks = Hooks(store, adoption, carrier, {config.api_key: config.api_secret})
+        links = Links(LinkStore(engine, store, replica), store, rooms, adoption, keys)
+        carrier = Carrier(store, outbox, rooms, links, _Audience(deliveries, stream))
+        links.woken(carrier.wake)
+        hooks = Hooks(store, adoption, carrier, keys)
         reconciler = Reconciler(store, adoption, rooms, carrier)
-        loops = [
-            asyncio.create_task(work) for work in (carrier.run(), reconciler.run(), deliveries.run(), stream.run())
-        ]
+        work = (carrier.run(), reconciler.run(), deliveries.run(), stream.run(), links.run())
+        loops = [asyncio.create_task(each) for each in work]
         try:
-            yield Plane(store, rooms, hooks, carrier, reconciler, deliveries, outbox, Listing(store, engine), stream)
+            journal = Journal(store, engine, keys)
+            yield Plane(
+                store,
+                rooms,
+                hooks,
+                carrier,
+                reconciler,
+                deliveries,
+                outbox,
+                Listing(store, engine),
+                stream,
+                links,
+                journal,
+            )
         finally:
             for loop in loops:
                 loop.cancel()

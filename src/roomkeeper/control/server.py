@@ -12,6 +12,7 @@ import uvicorn
 
 from roomkeeper.control.app import create_app
 from roomkeeper.control.plane import run_plane
+from roomkeeper.wire.link import MAX_FRAME
 
 if TYPE_CHECKING:
     import socket
@@ -62,6 +63,8 @@ async def _keep(config: ControlConfig, adopters: Adopters) -> None:
             access_log=False,
             server_header=False,
             lifespan="off",
+            ws="websockets-sansio",
+            ws_max_size=MAX_FRAME,
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(settings)

@@ -51,7 +51,7 @@ PENDING: Final = 128
 """Frames of one worker that are being worked on; while there are more, it is not read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Office:
     """What all desks share.
 
@@ -59,15 +59,15 @@ class Office:
         store: The sessions.
         links: Leases and jobs.
         finding: Says which session a job belongs to.
-        wake: Called when there is something to carry out.
         desks: Who serves a job here, by job.
+        wake: Called when there is something to carry out.
     """
 
     store: Store
     links: LinkStore
     finding: Finding
-    wake: Callable[[], None]
     desks: dict[str, Desk] = field(default_factory=dict)
+    wake: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)

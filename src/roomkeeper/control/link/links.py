@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocketDisconnect
 
 from roomkeeper.control.link import answers
-from roomkeeper.control.link.desk import Desk
+from roomkeeper.control.link.desk import Desk, Office
+from roomkeeper.control.link.finding import Finding
 from roomkeeper.control.link.socket import (
     INTERNAL_ERROR,
     NORMAL,
@@ -35,14 +36,16 @@ from roomkeeper.wire.link import VERSION, Hello, Welcome
 from roomkeeper.wire.tokens import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import HTTPConnection
     from starlette.websockets import WebSocket
 
+    from roomkeeper.control.adoption import Adoption
     from roomkeeper.control.link.answers import Word
-    from roomkeeper.control.link.desk import Office
-    from roomkeeper.control.store.links import Lapsed
+    from roomkeeper.control.room_api import RoomApi
+    from roomkeeper.control.store.links import Lapsed, LinkStore
+    from roomkeeper.control.store.store import Store
     from roomkeeper.lifecycle.state import Session
 
 logger = logging.getLogger(__name__)
@@ -62,17 +65,26 @@ class Links:
     """The agent link of one replica; the `Agents` of the carrier.
 
     Args:
-        office: What all desks share.
+        links: Leases and jobs.
+        store: The sessions.
+        rooms: The LiveKit server.
+        adoption: Says which rooms are ours.
         keys: Secret by API key.
     """
 
-    def __init__(self, office: Office, keys: Mapping[str, str]) -> None:
-        self._office = office
+    def __init__(
+        self, links: LinkStore, store: Store, rooms: RoomApi, adoption: Adoption, keys: Mapping[str, str]
+    ) -> None:
+        self._office = Office(store, links, Finding(store, links, rooms, adoption))
         self._keys = keys
         self._open = 0
         self._workers: dict[str, Desk] = {}
         self._mail = asyncio.Event()
         self._stopping = False
+
+    def woken(self, wake: Callable[[], None]) -> None:
+        """Call this whenever there is something to carry out."""
+        self._office.wake = wake
 
     @property
     def workers(self) -> int:
