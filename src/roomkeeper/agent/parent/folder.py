@@ -61,7 +61,7 @@ class Folder:
 
     def close(self) -> None:
         """Let go of all locks; spools that are still there are for the next worker."""
-        for path in self.path.glob(f"*{spool.SUFFIX}"):
+        for path in self._spools():
             self._owner(path)
         for worker in list(self._locks):
             self._release(worker)
@@ -75,16 +75,19 @@ class Folder:
         Raises:
             OSError: The folder cannot be read.
         """
-        there = set(self.path.glob(f"*{spool.SUFFIX}"))
-        self._owners = {path: owner for path, owner in self._owners.items() if path in there}
         found = []
-        for path in sorted(there - known):
+        for path in sorted(self._spools() - known):
             owner = self._owner(path)
             if owner is not None and owner != self.worker and self._adopt(owner):
                 found.append(path)
         for worker in self._locks.keys() - {self.worker} - set(self._owners.values()):
             self._release(worker)
         return found
+
+    def _spools(self) -> set[Path]:
+        there = set(self.path.glob(f"*{spool.SUFFIX}"))
+        self._owners = {path: owner for path, owner in self._owners.items() if path in there}
+        return there
 
     def _owner(self, path: Path) -> str | None:
         """Return the worker of a spool; None if it is none, is just being made, or is no spool of ours."""
