@@ -93,21 +93,37 @@ def caller_of(request: Request, keys: Mapping[str, str], *, grace: float = 0.0) 
     Raises:
         Problem: 401 no token or none of ours, 403 a token for something else.
     """
-    header = request.headers.get("authorization", "")
-    if not header.lower().startswith(_SCHEME):
+    claims = bearer_claims(request, keys, grace=grace)
+    if claims is None:
         raise Problem(HTTPStatus.UNAUTHORIZED, "Send a LiveKit token as `Authorization: Bearer …`.", _ASK)
-    now = time.time()
-    token = header[len(_SCHEME) :].strip()
-    try:
-        claims = _verified(token, keys, now, grace)
-    except InvalidToken as error:
-        raise Problem(HTTPStatus.UNAUTHORIZED, f"The token was refused. {error.detail}", _ASK) from None
     video = claims.video
     if video.room_join and video.room and claims.identity:
         return Member(claims.identity, video.room, claims.attributes.get(SESSION, ""), claims.expires_at)
-    if video.room_admin and not video.room_join and claims.expires_at + LEEWAY > now:
-        return Admin(video.room, claims.expires_at)
+    admin = admin_in(claims)
+    if admin is not None and admin.expires_at + LEEWAY > time.time():  # no grace for administrators
+        return admin
     raise Problem(HTTPStatus.FORBIDDEN, "The token grants neither `roomAdmin` nor joining a room.")
+
+
+def bearer_claims(request: Request, keys: Mapping[str, str], *, grace: float = 0.0) -> Claims | None:
+    """Read the token that came with a request; None if none did.
+
+    Raises:
+        Problem: 401 it is none of ours, or out of its time.
+    """
+    header = request.headers.get("authorization", "")
+    if not header.lower().startswith(_SCHEME):
+        return None
+    try:
+        return _verified(header[len(_SCHEME) :].strip(), keys, time.time(), grace)
+    except InvalidToken as error:
+        raise Problem(HTTPStatus.UNAUTHORIZED, f"The token was refused. {error.detail}", _ASK) from None
+
+
+def admin_in(claims: Claims) -> Admin | None:
+    """Read a verified token as an administrator's; None if it is none."""
+    video = claims.video
+    return Admin(video.room, claims.expires_at) if video.room_admin and not video.room_join else None
 
 
 def admin_of(request: Request, keys: Mapping[str, str]) -> Admin:

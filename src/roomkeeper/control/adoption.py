@@ -111,8 +111,11 @@ class Adoption:
         carried = await self._known(room, attributes.get(SESSION, "")) or await self._known(
             room, mark.session if mark is not None else ""
         )
-        latest = await self._latest(room)
         sid = _room_sid(fact)
+        if carried is not None and carried.purged_at is not None:
+            await self._delete(room, sid, carried)
+            return None
+        latest = await self._latest(room)
         if latest is not None and sid in latest.sids:
             return latest
         match claim(latest, carried=carried, room_sid=sid or None):
@@ -147,7 +150,13 @@ class Adoption:
 
     async def _known(self, room: str, session: str) -> Session | None:
         found = await self._store.find(session) if session.startswith("S_") else None
-        return found if found is not None and found.room == room else None
+        # A purged session has forgotten its room's name.
+        return found if found is not None and (found.room == room or found.purged_at is not None) else None
+
+    async def _delete(self, room: str, sid: str, purged: Session) -> None:
+        """Delete a room that an old token made again; its session is told nothing, it has forgotten everything."""
+        with suppress(RoomApiFailed):  # then the next word about it, or the reconciler's next round
+            await self._rooms.delete(room, sid=sid or None, session=purged.id)
 
     async def _latest(self, room: str) -> Session | None:
         found = await self._store.find(room)
