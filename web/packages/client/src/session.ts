@@ -328,7 +328,7 @@ export class Session {
     }
     const expectant = view.state !== "live" && view.state !== "ended" && view.state !== "blocked";
     if (expectant && record !== null && link.is === "connected" && at - this.#askedAt > ASK_EVERY_MS) void this.#ask();
-    if (link.is !== "connected") return;
+    if (link.is !== "connected" || !this.#isConnected()) return;
     look(this.room, this.#tell, at);
     const sid = sidOf(this.room);
     if (sid !== null) this.#tell({ type: "RoomSeen", at, sid });

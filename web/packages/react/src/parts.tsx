@@ -4,13 +4,18 @@ import { type ComponentProps, type ReactNode, useEffect, useRef } from "react";
 import { useRoomkeeper } from "./use-roomkeeper";
 import { statusOf } from "./words";
 
-interface StatusProps extends Omit<ComponentProps<"p">, "children"> {
+interface Anywhere {
+  /** Where the control plane's calls begin; for a room that is not in a `RoomkeeperRoom`. */
+  readonly api?: string;
+}
+
+interface StatusProps extends Anywhere, Omit<ComponentProps<"p">, "children"> {
   readonly words?: (view: View) => string;
 }
 
 /** Says how things stand, to the eye and to the screen reader. */
-export function SessionStatus({ words = statusOf, ...props }: StatusProps) {
-  const view = useRoomkeeper();
+export function SessionStatus({ words = statusOf, api, ...props }: StatusProps) {
+  const view = useRoomkeeper(api === undefined ? {} : { api });
   return (
     <p {...props} role="status" data-state={view.state}>
       {words(view)}
@@ -18,7 +23,7 @@ export function SessionStatus({ words = statusOf, ...props }: StatusProps) {
   );
 }
 
-interface EndScreenProps extends Omit<ComponentProps<"section">, "children" | "title"> {
+interface EndScreenProps extends Anywhere, Omit<ComponentProps<"section">, "children" | "title"> {
   readonly title?: ReactNode;
   readonly words?: (ended: Ended) => ReactNode;
   /** What comes next. */
@@ -26,8 +31,8 @@ interface EndScreenProps extends Omit<ComponentProps<"section">, "children" | "t
 }
 
 /** Nothing until the end; then that it is over, and why. Takes the focus, so that a screen reader says it. */
-export function EndScreen({ title = "The conversation is over", words, children, ...props }: EndScreenProps) {
-  const view = useRoomkeeper();
+export function EndScreen({ title = "The conversation is over", words, api, children, ...props }: EndScreenProps) {
+  const view = useRoomkeeper(api === undefined ? {} : { api });
   const heading = useRef<HTMLHeadingElement>(null);
   const ended = view.state === "ended";
   useEffect(() => {
@@ -45,9 +50,11 @@ export function EndScreen({ title = "The conversation is over", words, children,
   );
 }
 
+interface ButtonProps extends Anywhere, ComponentProps<"button"> {}
+
 /** Ends the session when it is pressed. */
-export function EndButton({ children = "End", disabled, onClick, ...props }: ComponentProps<"button">) {
-  const { state, end } = useRoomkeeper();
+export function EndButton({ children = "End", disabled, onClick, api, ...props }: ButtonProps) {
+  const { state, end } = useRoomkeeper(api === undefined ? {} : { api });
   return (
     <button
       type="button"
