@@ -126,7 +126,7 @@ class Desk:
         self._unheard: list[link.FromControl] = []
         self._attach: link.Attach | None = None
         self._asked = 0
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[Answer | None] | None = None
         self._lapsed = False
         self._line = _Line(place.socket, header.job, self)
         self._complain()
@@ -187,7 +187,7 @@ class Desk:
             within: Seconds to wait.
 
         Returns:
-            The answer; None if there was none in time: the control plane is away, the agent runs.
+            The answer; None if there was none in time, or it does not want to keep this job: the agent runs.
         """
         self._attach = attach
         self._answer = answer = self._loop.create_future()
@@ -229,6 +229,10 @@ class Desk:
         """A frame came from the parent."""
         if isinstance(frame, link.Attached) and self._lapsed and n != self._asked:
             return  # it answers a question from before this process stood still
+        if isinstance(frame, link.Refused):
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(None)
+            return
         if isinstance(frame, Answer):
             self._lapsed = isinstance(frame, link.Fenced)
             if self._answer is not None and not self._answer.done():
@@ -415,5 +419,6 @@ def _header(ctx: JobContext, place: Place) -> spool.Header:
         agent_name=job.agent_name,
         epoch=int(epoch) if epoch.isdecimal() else 0,
         session=job.attributes.get(SESSION_ATTRIBUTE, ""),
+        metadata=job.metadata,
         worker=place.worker,
     )

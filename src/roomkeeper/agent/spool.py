@@ -50,7 +50,7 @@ class Header:
     """The first line: whose spool it is.
 
     Attributes:
-        epoch: As its dispatch says; 0 for a dispatch that is not ours.
+        epoch, session, metadata: As its dispatch says; epoch 0 for a dispatch that is not ours.
         worker: Whose job it is; the lock of that name shows whether the worker lives.
     """
 
@@ -62,6 +62,7 @@ class Header:
     agent_name: str
     epoch: int = 0
     session: str = ""
+    metadata: str = ""
     worker: str = ""
 
 
@@ -81,8 +82,9 @@ def read_header(line: bytes) -> Header:
         header = Header(**{name: said[name] for name in (field.name for field in fields(Header)) if name in said})
     except (ValueError, TypeError, RecursionError) as error:
         raise NoSpool(str(error)) from None
-    texts = (header.job, header.room, header.room_sid, header.identity, header.agent_name, header.worker)
-    if header.v != link.VERSION or not all(isinstance(text, str) for text in texts) or not header.job:
+    texts = [value for name, value in asdict(header).items() if name not in {"v", "epoch"}]
+    sound = header.v == link.VERSION and type(header.epoch) is int and all(isinstance(text, str) for text in texts)
+    if not sound or not header.job:
         raise NoSpool(f"Its header says {line[:200]!r}.")
     return header
 

@@ -26,7 +26,7 @@ class Plane:
         lines: What is stored, by job.
         over: Jobs whose `lost` or `done` is stored.
         deaf: Types of frames that it leaves unanswered.
-        refuses: Jobs that it refuses lines of.
+        refuses: Jobs that it does not keep.
         status: What it answers to a handshake instead, if not None.
         connections: How many were made.
         store_at_once: How many lines of a frame it stores.
@@ -38,6 +38,7 @@ class Plane:
         self.lines: dict[str, list[link.Line]] = {}
         self.epochs: dict[str, int] = {}
         self.over: set[str] = set()
+        self.attached: set[str] = set()
         self.deaf: set[type] = set()
         self.refuses: set[str] = set()
         self.status: HTTPStatus | None = None
@@ -99,6 +100,7 @@ class Plane:
 
     async def _serve(self, connection: ServerConnection) -> None:
         self.connections += 1
+        self.attached.clear()
         async for text in connection:
             frame = link.read_from_worker(text)
             assert frame is not None
@@ -117,12 +119,16 @@ class Plane:
                 return [link.Welcome(v=link.VERSION)]
             case link.Heartbeat(n=n):
                 return [link.Heartbeat(n=n)]
+            case link.Attach(job=job) if job in self.refuses:
+                return [link.Refused(why="it is not known here", job=job)]
             case link.Attach(job=job):
                 epoch = self.epochs.setdefault(job, len(self.epochs) + 1)
                 seq = len(self.lines.get(job, []))
-                return [link.Attached(job=job, epoch=epoch, session="S_1", state={}, policy={}, seq=seq)]
-            case link.Events(job=job) if job in self.refuses:
-                return [link.Refused(why="it is not known here", job=job)]
+                self.attached.add(job)
+                attached = link.Attached(job=job, epoch=epoch, session="S_1", state={}, policy={}, seq=seq)
+                return [attached, link.Ack(job=job, seq=seq)]
+            case link.Events(job=job) | link.Lost(job=job) | link.Done(job=job) if job not in self.attached:
+                return [link.Refused(why="say `attach` first", job=job)]
             case link.Events(job=job, events=events):
                 stored = self.lines.setdefault(job, [])
                 for line in events[: self.store_at_once]:

@@ -68,7 +68,7 @@ def test_the_file_is_what_the_document_shows(writer: spool.Writer, path: Path) -
     header, line = path.read_text().splitlines()
     assert json.loads(header) == {
         "v": 1, "job": "AJ_1", "room": "tea", "room_sid": "RM_1", "identity": "agent-AJ_1",
-        "agent_name": "interviewer", "epoch": 2, "session": "S_1", "worker": "W_1",
+        "agent_name": "interviewer", "epoch": 2, "session": "S_1", "metadata": "", "worker": "W_1",
     }  # fmt: skip
     assert json.loads(line) == {"seq": 1, "at": 17, "type": "back", "data": {}}
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("roomkeeper.agent")
 
 FIRST_PAUSE: Final = 0.2
-MAX_PAUSE: Final = 5.0
+MAX_PAUSE: Final = 2.0
 """Seconds between two attempts, first and at most; a random part of the second half is left out."""
 CONNECT_WITHIN: Final = 5.0
 """Seconds for the connection and for its `welcome`."""

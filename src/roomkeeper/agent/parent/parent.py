@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from roomkeeper.agent.parent.connection import Connection
 from roomkeeper.agent.parent.desks import Desks
@@ -40,27 +39,6 @@ SHIPPED_AT_ONCE: Final = 16
 """Spools of dead jobs that are shipped at the same time, beside those of living ones."""
 
 
-class _Job:
-    """A job of this worker that connected.
-
-    Attributes:
-        attach: What it asks for; None until it does.
-        n: How often it asked.
-        asking: True until that went out over this connection.
-        unanswered: The numbers of those that went out over it.
-        muted: Whether its agent was last told to fall silent: somebody is taking over.
-    """
-
-    __slots__ = ("asking", "attach", "muted", "n", "unanswered")
-
-    def __init__(self) -> None:
-        self.attach: link.Attach | None = None
-        self.n = 0
-        self.asking = False
-        self.unanswered: deque[int] = deque()
-        self.muted = False
-
-
 class Parent:
     """Keeps the sessions of one worker. An async context manager for as long as the worker runs.
 
@@ -83,11 +61,9 @@ class Parent:
         self._folder = Folder(Path(place.folder), place.worker)
         self._desks = Desks(Path(place.socket), self)
         self._connection = Connection(url, token=token, hello=hello, owner=self) if url else None
-        self._jobs: dict[str, _Job] = {}
         self._shippers: dict[str, Shipper] = {}
         self._work = asyncio.Event()
         self._shipped = asyncio.Event()
-        self._leaving = False
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
 
@@ -120,13 +96,9 @@ class Parent:
         self._folder.close()
 
     @property
-    def live(self) -> list[str]:
-        """Jobs of this worker that asked to be in charge and are not over."""
-        return [
-            job
-            for job, known in self._jobs.items()
-            if known.attach is not None and not (self._shippers[job].gone or self._shippers[job].done)
-        ]
+    def live(self) -> list[Shipper]:
+        """The jobs of this worker that are in a conversation."""
+        return [shipper for shipper in self._shippers.values() if shipper.live]
 
     def process_closed(self, job: str, code: int | None) -> None:
         """The process of a job ended.
@@ -141,17 +113,14 @@ class Parent:
         shipper = self._shipper(job)
         shipper.gone = True
         shipper.exit = code
-        self._jobs.pop(job, None)
         self._work.set()
 
     async def leave(self) -> None:
         """Ask for all live sessions to be taken over, again and again, until cancelled or no job is left."""
-        self._leaving = True
         while live := self.live:
-            if self._connection is not None and self._connection.up:
-                for job in live:
-                    if not self._jobs[job].muted:
-                        await self._connection.send(link.Yield(job=job))
+            for shipper in live:
+                if shipper.attached and not shipper.muted and self._connection is not None:
+                    await self._connection.send(link.Yield(job=shipper.job))
             await asyncio.sleep(YIELD_EVERY)
 
     async def flush(self, within: float) -> None:
@@ -173,7 +142,6 @@ class Parent:
     def came(self, job: str) -> None:
         """A job connected."""
         self._shipper(job)
-        self._jobs.setdefault(job, _Job())
 
     def left(self, job: str) -> None:
         """A job's connection is gone; if its spool is too, that was all of it."""
@@ -183,8 +151,7 @@ class Parent:
 
     def asks(self, attach: link.Attach, n: int) -> None:
         """A job asks to be in charge, for the n-th time."""
-        known = self._jobs[attach.job]
-        known.attach, known.n, known.asking = attach, n, True
+        self._shipper(attach.job).asks(attach, n)
         self._work.set()
 
     def rang(self, job: str) -> None:
@@ -195,12 +162,8 @@ class Parent:
 
     def welcomed(self) -> None:
         """A connection is up: say again who is there, and ship on from what arrived."""
-        for job, shipper in self._shippers.items():
-            known = self._jobs.get(job)
-            if known is not None:
-                known.asking = known.attach is not None
-                known.unanswered.clear()
-            shipper.connected(now=self._now(), attaching=known is not None and known.asking)
+        for shipper in self._shippers.values():
+            shipper.connected()
         self._tell_jobs()
         self._work.set()
 
@@ -210,31 +173,31 @@ class Parent:
 
     def says(self, frame: link.FromControl) -> None:
         """Pass on what concerns a job, after looking at what concerns its spool."""
+        if isinstance(frame, link.Welcome | link.Heartbeat):
+            return
+        if isinstance(frame, link.Refused):
+            log.warning("the control plane refused something", extra={"job": frame.job, "why": frame.why})
+        shipper = self._shippers.get(frame.job)
+        if shipper is None:
+            return
+        n = 0
         match frame:
-            case link.Welcome() | link.Heartbeat():
-                return
             case link.Ack():
-                if (shipper := self._shippers.get(frame.job)) is not None:
-                    shipper.ack(frame, now=self._now())
-                    if shipper.over:
-                        self._forget(shipper)
+                shipper.ack(frame, now=self._now())
             case link.Refused():
-                log.warning("the control plane refused something", extra={"job": frame.job, "why": frame.why})
-                if (shipper := self._shippers.get(frame.job)) is not None:
-                    if not shipper.waiting:
-                        self._answered(frame.job)
-                    shipper.refused(now=self._now())
-            case link.Attached():
-                if (shipper := self._shippers.get(frame.job)) is not None:
-                    shipper.attached(frame)
-                self._desks.tell(frame.job, frame, self._answered(frame.job))
-            case link.Fenced() | link.EndNow() | link.Mute() | link.Unmute() | link.Warning():
-                known = self._jobs.get(frame.job)
-                if isinstance(frame, link.Fenced) and (shipper := self._shippers.get(frame.job)) is not None:
-                    shipper.answered()
-                if known is not None and isinstance(frame, link.Mute | link.Unmute):
-                    known.muted = isinstance(frame, link.Mute)
-                self._desks.tell(frame.job, frame)
+                shipper.refused(now=self._now())
+            case link.Attached() | link.Fenced():
+                n = shipper.answered(frame)
+            case link.Mute() | link.Unmute():
+                shipper.muted = isinstance(frame, link.Mute)
+            case link.EndNow() | link.Warning():
+                pass
+            case _:
+                assert_never(frame)
+        if not isinstance(frame, link.Ack):
+            self._desks.tell(frame.job, frame, n)
+        if shipper.over:
+            self._forget(shipper)
         self._work.set()
 
     # The loops.
@@ -263,8 +226,6 @@ class Parent:
         while True:
             self._work.clear()
             if self._connection.up:
-                for job, known in list(self._jobs.items()):
-                    await self._ask(job, known)
                 for shipper in self._next_shippers():
                     await self._send_next(shipper)
             try:
@@ -314,19 +275,6 @@ class Parent:
 
     # Helpers.
 
-    async def _ask(self, job: str, known: _Job) -> None:
-        """Say a job's `attach`, if it is not said yet on this connection."""
-        assert self._connection is not None  # noqa: S101 - for the type checker: the caller has looked
-        if known.asking and known.attach is not None:
-            known.asking = False
-            known.unanswered.append(known.n)
-            await self._connection.send(known.attach)
-
-    def _answered(self, job: str) -> int:
-        """Return the number of the `attach` that is answered now; 0 if none was asked."""
-        known = self._jobs.get(job)
-        return known.unanswered.popleft() if known is not None and known.unanswered else 0
-
     def _shipper(self, job: str) -> Shipper:
         if job not in self._shippers:
             self._shippers[job] = Shipper(job, self.place.spool(job))
@@ -339,7 +287,6 @@ class Parent:
         except OSError as error:
             log.warning("a spool cannot be deleted", extra={"path": str(shipper.path), "error": str(error)})
         self._shippers.pop(shipper.job, None)
-        self._jobs.pop(shipper.job, None)
         self._shipped.set()
 
     def _tell_jobs(self) -> None:

@@ -1,14 +1,17 @@
-"""Ships one spool: one frame at a time, from the first line that was not acknowledged on. No I/O but the file's.
+"""Ships one spool: `attach` first, then its lines a frame at a time, then `lost` or `done`. No I/O but the file's.
 
-1. The next frame waits for the acknowledgement of the last one, so memory is bounded by one frame, and what comes in
-   the meantime goes together.
-2. What is not acknowledged is read from the file again: after a reconnection at once, else after `RETRY`.
+1. On each connection the job is attached before anything else is said about it; a dead one from its spool's header.
+   The `ack` after the answer says from where the lines go on.
+2. A frame waits for the `ack` of the last one, so memory is bounded by one frame, and what comes in the meantime goes
+   together. What is not acknowledged is read from the file again: after a reconnection at once, else after `RETRY`.
 3. `Lost` or `Done` only after all lines, until the control plane says that it is over.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from roomkeeper.agent import spool
@@ -22,11 +25,11 @@ log = logging.getLogger("roomkeeper.agent")
 RETRY: Final = 5.0
 """Seconds until an unanswered frame is sent again, and between two `Lost` or `Done`."""
 MAX_RETRY: Final = 300.0
-"""Seconds between two attempts with a spool that the control plane refuses."""
-ATTACH_WITHIN: Final = 5.0
-"""Seconds that the lines of a running job wait for the answer to its `attach`."""
+"""Seconds between two attempts with a job that the control plane refuses."""
+REFUSED_FOR: Final = 24 * 3600.0
+"""Seconds after its last line that the spool of a dead job which is refused is kept: settings may be corrected."""
 
-Frame = link.Events | link.Lost | link.Done
+Frame = link.Attach | link.Events | link.Lost | link.Done
 
 
 class Shipper:
@@ -35,80 +38,101 @@ class Shipper:
     Attributes:
         job: Its id.
         path: Its spool.
-        acked: The last line that arrived.
         gone: True once the job's process is gone.
         exit: Its exit code, if that is known.
+        attached: True once the control plane knows the job on this connection.
+        muted: Whether the job was last told to fall silent: somebody takes its session over.
         over: True once nothing is left to ship: the spool may go.
     """
 
     def __init__(self, job: str, path: Path) -> None:
         self.job = job
         self.path = path
-        self.acked = 0
         self.gone = False
         self.exit: int | None = None
+        self.attached = False
+        self.muted = False
         self.over = False
-        self._epoch: int | None = None
+        self._attach: link.Attach | None = None
+        self._n = 0
+        self._asked: deque[int] = deque()
+        """The numbers of the `attach` frames that are on their way."""
+        self._answered = False
+        self._epoch = 0
         self._reader: spool.Reader | None = None
+        self._acked = 0
         self._sent: int | None = None
         """The last line of the frame that is on its way."""
         self._again_at = 0.0
         self._wait = RETRY
-        self._attach_until: float | None = None
 
     @property
-    def done(self) -> bool:
-        """Whether the job said that it is over."""
-        return self._reader is not None and self._reader.done
+    def live(self) -> bool:
+        """Whether the job is in a conversation, as far as is known here."""
+        return self._attach is not None and not self.gone and not (self._reader is not None and self._reader.done)
 
     @property
     def waiting(self) -> bool:
-        """Whether lines are on their way."""
-        return self._sent is not None
+        """Whether something is on its way."""
+        return self._sent is not None or bool(self._asked)
 
-    def connected(self, *, now: float, attaching: bool) -> None:
-        """A new connection is there: whatever was on its way is not any more.
+    def asks(self, attach: link.Attach, n: int) -> None:
+        """The job asks to be in charge.
 
         Args:
-            now: Seconds.
-            attaching: True if the job's `attach` is said first.
+            attach: How.
+            n: For the how manieth time.
         """
-        self._go_back()
+        self._attach, self._n = attach, n
+        self.attached = self._answered = False
         self._again_at = 0.0
-        self._attach_until = now + ATTACH_WITHIN if attaching else None
 
-    def attached(self, frame: link.Attached) -> None:
-        """The job is in charge: its lines belong to this epoch, and these have arrived."""
-        self._epoch = frame.epoch
-        self._attach_until = None
-        if self._sent is None:
-            self.acked = frame.seq
-            self._go_back()
+    def connected(self) -> None:
+        """A new connection is there: what was on its way is not any more."""
+        self.attached = self._answered = False
+        self._asked.clear()
+        self._go_back(self._acked)
+        self._again_at = 0.0
 
-    def answered(self) -> None:
-        """The `attach` got another answer: the lines are told all the same."""
-        self._attach_until = None
+    def answered(self, frame: link.Attached | link.Fenced) -> int:
+        """The control plane knows the job.
+
+        Returns:
+            The number of the `attach` that it answers; 0 if it was not asked.
+        """
+        if isinstance(frame, link.Attached):
+            self._epoch = frame.epoch
+        self._answered = True
+        return self._asked.popleft() if self._asked else 0
 
     def ack(self, frame: link.Ack, *, now: float) -> None:
-        """Lines have arrived."""
-        if frame.over:
-            self.over = True
-        progress = frame.seq > self.acked
-        self.acked = max(self.acked, frame.seq)
-        if self._reader is not None:
-            self._reader.forget(self.acked)
-        if progress:
+        """Lines up to there are stored."""
+        self.over = self.over or frame.over
+        if self._answered and not self.attached:
+            self.attached = True
             self._wait = RETRY
-        if self._sent is not None and (progress or self.acked >= self._sent):
-            if self.acked < self._sent:
-                self._go_back()
+            self._go_back(frame.seq)
+            self._again_at = now
+        elif self._sent is not None and frame.seq != self._acked:
+            self._wait = RETRY
+            if frame.seq < self._sent:
+                self._go_back(frame.seq)
             self._sent = None
             self._again_at = now
+        self._acked = frame.seq
+        if self._reader is not None:
+            self._reader.forget(self._acked)
 
     def refused(self, *, now: float) -> None:
         """The control plane does not want it now: try again later, and later each time."""
-        self._attach_until = None
-        self._go_back()
+        if self._asked:
+            self._asked.popleft()
+            if self.gone and time.time() - self._written_at() > REFUSED_FOR:
+                log.warning("a spool that nobody wanted is deleted", extra={"path": str(self.path)})
+                self.over = True
+        else:
+            self.attached = self._answered = False
+        self._go_back(self._acked)
         self._again_at = now + self._wait
         self._wait = min(self._wait * 2, MAX_RETRY)
 
@@ -121,23 +145,29 @@ class Shipper:
         Raises:
             OSError: The spool cannot be read.
         """
-        if self.over or now < self._again_at or (self._attach_until is not None and now < self._attach_until):
+        if self.over or now < self._again_at or (reader := self._open()) is None:
             return None
+        if not self.attached:
+            return self._ask(reader, now)
         if self._sent is not None:
-            self._go_back()
-        if (reader := self._open()) is None:
-            return None
+            self._go_back(self._acked)
         if lines := reader.read():
             self._sent = lines[-1].seq
             self._again_at = now + RETRY
-            return link.Events(job=self.job, epoch=self._number(reader), events=tuple(lines))
+            return link.Events(job=self.job, epoch=self._epoch, events=tuple(lines))
         if reader.done or (self.gone and not spool.is_held(self.path)):
             self._again_at = now + RETRY
             return link.Done(job=self.job) if reader.done else link.Lost(job=self.job, exit=self.exit)
         return None
 
-    def _number(self, reader: spool.Reader) -> int:
-        return reader.header.epoch if self._epoch is None else self._epoch
+    def _ask(self, reader: spool.Reader, now: float) -> link.Attach | None:
+        attach = self._attach
+        if attach is None and self.gone:
+            attach = _attach_of(reader.header)
+        if attach is not None:
+            self._asked.append(self._n)
+            self._again_at = now + 2 * RETRY
+        return attach
 
     def _open(self) -> spool.Reader | None:
         if self._reader is None:
@@ -147,14 +177,31 @@ class Shipper:
                 if self.gone:
                     log.warning("a spool cannot be read", extra={"path": str(self.path), "error": str(error)})
                     self.over = True
-                return None
             except FileNotFoundError:
                 self.over = self.gone
-                return None
-            self._reader.go_back(self.acked)
         return self._reader
 
-    def _go_back(self) -> None:
+    def _go_back(self, seq: int) -> None:
         self._sent = None
         if self._reader is not None:
-            self._reader.go_back(self.acked)
+            self._reader.go_back(seq)
+
+    def _written_at(self) -> float:
+        try:
+            return self.path.stat().st_mtime
+        except OSError:
+            return 0.0
+
+
+def _attach_of(header: spool.Header) -> link.Attach:
+    """Return how a job would attach that is dead, and perhaps never did."""
+    return link.Attach(
+        job=header.job,
+        room=header.room,
+        room_sid=header.room_sid,
+        identity=header.identity,
+        agent_name=header.agent_name,
+        epoch=header.epoch or None,
+        session=header.session,
+        metadata=header.metadata,
+    )

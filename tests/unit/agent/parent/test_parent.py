@@ -199,17 +199,44 @@ async def test_a_lost_that_is_not_acknowledged_is_said_again(folder: Path, plane
         assert not parent.place.spool("AJ_1").exists()
 
 
-async def test_a_refused_spool_is_tried_again_and_holds_nobody_up(folder: Path, plane: Plane) -> None:
+async def test_a_refused_job_is_tried_again_and_holds_nobody_up(folder: Path, plane: Plane) -> None:
     plane.refuses = {"AJ_1"}
     async with worker(folder, plane.url) as parent, desk(parent) as one, desk(parent, "AJ_2") as two:
-        await one.attach(attach("AJ_1"), within=5)
+        assert await one.attach(attach("AJ_1"), within=5) is None
         await two.attach(attach("AJ_2"), within=5)
         one.append("item")
-        await plane.until(lambda: len(plane.of(link.Events, "AJ_1")) == 2)
+        await plane.until(lambda: len(plane.of(link.Attach, "AJ_1")) == 2)
         two.append("item")
         await plane.until(lambda: types(plane, "AJ_2"))
+        assert types(plane, "AJ_1") == []
         plane.refuses = set()
         await plane.until(lambda: types(plane, "AJ_1"))
+
+
+async def test_a_spool_that_nobody_wanted_for_a_day_is_deleted(folder: Path, plane: Plane) -> None:
+    folder.mkdir()
+    plane.refuses = {"AJ_old", "AJ_new"}
+    for job, age in ("AJ_old", shipper.REFUSED_FOR + 60), ("AJ_new", 60):
+        path = folder / f"{job}.jsonl"
+        writer = spool.Writer(path, header(job, "W_dead"))
+        writer.close()
+        written_at = path.stat().st_mtime - age
+        os.utime(path, (written_at, written_at))
+    async with worker(folder, plane.url):
+        await plane.until(lambda: len(plane.of(link.Attach, "AJ_new")) == 2)
+        assert not (folder / "AJ_old.jsonl").exists()
+        assert (folder / "AJ_new.jsonl").exists()
+
+
+async def test_a_job_that_died_before_it_attached_is_attached_from_its_spool(folder: Path, plane: Plane) -> None:
+    async with worker(folder, plane.url) as parent, desk(parent) as at:
+        at.append("item")
+        await plane.until(lambda: plane.alive)
+        assert plane.of(link.Attach) == []
+        die(parent, at)
+        await plane.until(lambda: plane.over)
+    assert plane.of(link.Attach) == [attach("AJ_1")]
+    assert types(plane) == ["item"]
 
 
 async def test_what_the_control_plane_says_reaches_its_job_alone(folder: Path, plane: Plane) -> None:
@@ -287,7 +314,7 @@ async def test_a_living_worker_adopts_too_and_only_one_of_two(folder: Path, plan
         await plane.until(lambda: len(plane.over) == 5)
         await until(lambda: not list(folder.glob("*.jsonl")))
     assert len(plane.of(link.Lost)) == 5
-    assert {frame.epoch for frame in plane.of(link.Events)} == {3}
+    assert {frame.epoch for frame in plane.of(link.Attach)} == {3}
 
 
 async def test_spools_of_a_living_worker_are_its_own(folder: Path, plane: Plane) -> None:
@@ -332,7 +359,7 @@ async def test_hundreds_of_spools_are_shipped_a_few_at_a_time(folder: Path, plan
         writer.close()
     plane.deaf = {link.Events}
     async with worker(folder, plane.url):
-        await plane.until(lambda: len(plane.said) > 40)
+        await plane.until(lambda: len(plane.of(link.Events)) > 2 * parents.SHIPPED_AT_ONCE)
         assert len({frame.job for frame in plane.of(link.Events)}) == parents.SHIPPED_AT_ONCE
         plane.deaf = set()
         await plane.until(lambda: len(plane.over) == 200)
