@@ -1,0 +1,34 @@
+"""Processes die and stop between any two steps: each session ends once, each report arrives, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from roomkeeper.control.store.engine import open_engine
+from roomkeeper.control.store.tables import metadata
+from tests.chaos.replica import one_at_a_time
+from tests.chaos.simulation import Clock, Simulation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START = 1_700_000_000_000
+SEED = int(os.environ.get("ROOMKEEPER_CHAOS_SEED", "1"))
+RUNS = int(os.environ.get("ROOMKEEPER_CHAOS_STEPS", "12"))
+
+
+@pytest.mark.timeout(60 + 10 * RUNS)
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_whatever_dies_between_two_steps_each_session_ends_once_and_each_report_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: int
+) -> None:
+    one_at_a_time(monkeypatch)
+    clock = Clock(START)
+    async with open_engine(f"sqlite:///{tmp_path}/roomkeeper.db") as engine:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        for seed in range(SEED, SEED + RUNS):
+            await Simulation(seed, engine, clock, replicas=replicas).run()
