@@ -13,6 +13,12 @@ __version__ = version("roomkeeper")
 
 # For type checkers they stand in __init__.pyi, so that no package here depends on the agent's by importing the root.
 _LAZY = {
+    "Ended": "roomkeeper.agent.ending",
+    "Kept": "roomkeeper.agent.kept",
+    "Resumed": "roomkeeper.agent.resumed",
+    "Returned": "roomkeeper.agent.presence",
+    "end": "roomkeeper.agent.kept",
+    "start": "roomkeeper.agent.start",
     "wrap": "roomkeeper.agent.wrap",
 }
 

@@ -1,3 +1,9 @@
+from roomkeeper.agent.ending import Ended as Ended
+from roomkeeper.agent.kept import Kept as Kept
+from roomkeeper.agent.kept import end as end
+from roomkeeper.agent.presence import Returned as Returned
+from roomkeeper.agent.resumed import Resumed as Resumed
+from roomkeeper.agent.start import start as start
 from roomkeeper.agent.wrap import wrap as wrap
 
 __version__: str

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from typing import TYPE_CHECKING
+
+from roomkeeper.agent.kept import KeptSession, kept_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from livekit.agents import JobContext
 
+log = logging.getLogger("roomkeeper.agent")
+
 
 async def entrypoint(ctx: JobContext, function: Callable[[JobContext], Awaitable[None]]) -> None:
-    """Run the application's entrypoint.
+    """Run the application's entrypoint; an exception that it raises ends the session with a reason.
 
     Args:
         ctx: Of the job; its desk is known by now.
         function: What was registered with `rtc_session`.
     """
-    await function(ctx)
+    try:
+        await function(ctx)
+    except Exception as error:
+        kept = kept_of.get(ctx)
+        if isinstance(kept, KeptSession):
+            kept.leaving.failed(error)
+        raise
 
 
 async def session_end(ctx: JobContext, function: Callable[[JobContext], Awaitable[None]] | None) -> None:
-    """Run the application's `on_session_end`.
+    """Run the application's `on_session_end`, also one that is no coroutine.
 
     Args:
         ctx: Of the job.
         function: What was registered; None if there is none.
     """
-    if function is not None:
-        await function(ctx)
+    if function is None:
+        return
+    answer: object = function(ctx)
+    if inspect.isawaitable(answer):
+        await answer

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator
 
 log = logging.getLogger("roomkeeper.agent")
 
@@ -22,27 +22,31 @@ RETRY: Final = 0.2
 """Seconds before a page is asked for again."""
 
 
-async def pages(url: str, token: str, session: str) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-    """Read all lines of a session's journal, page by page; ends early, and says so in the log, if that takes too long.
+async def pages(url: str, token: str, session: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+    """Read a session's journal, page by page; ends early, and says so in the log, if that takes too long.
 
     Args:
         url: Base of the control plane's HTTP API.
         token: The worker's, with the `agent` grant.
         session: `S_…`.
+        after: The last line that is known already.
+
+    Yields:
+        Pages as `docs/agent-link.md` has them.
     """
     address = f"{url.rstrip('/')}/api/sessions/{quote(session, safe='')}/journal"
-    after: int | None = 0
+    next_after: int | None = after
     deadline = asyncio.get_running_loop().time() + WITHIN
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http:
-        while after is not None:
+        while next_after is not None:
             try:
                 async with asyncio.timeout_at(deadline):
-                    page = await _page(http, address, after)
+                    page = await _page(http, address, next_after)
             except TimeoutError:
-                log.error("the journal could not be read in time: the agent resumes without it", extra={"after": after})  # noqa: TRY400 - a timeout has no story to tell
+                log.error("the journal could not be read in time", extra={"after": next_after})  # noqa: TRY400 - it is all
                 return
-            yield page["lines"]
-            after = page["next"]
+            yield page
+            next_after = page["next"]
 
 
 async def _page(http: aiohttp.ClientSession, address: str, after: int) -> dict[str, Any]:

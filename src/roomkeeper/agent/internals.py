@@ -167,12 +167,6 @@ def watch_text(agent: Agent, through: Callable[[AsyncIterable[str]], AsyncIterab
     agent.transcription_node = watched  # type: ignore[method-assign]
 
 
-def linked_identity(session: AgentSession[Any]) -> str | None:
-    """Who is listened to. 1.8.9: `_room_io`; the public `room_io` raises when there is none."""
-    linked = session._room_io.linked_participant if session._room_io else None  # noqa: SLF001
-    return linked.identity if linked is not None else None
-
-
 def gate_audio(session: AgentSession[Any], may_play: Callable[[], bool]) -> None:
     """Ask before each frame whether it may be played; call it after the start.
 

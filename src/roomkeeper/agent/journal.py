@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -30,9 +31,10 @@ from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted
 from livekit.agents.voice.io import TextOutput
 
 from roomkeeper.agent import internals
+from roomkeeper.agent.stage import linked_identity
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 
     from livekit.agents import Agent, AgentSession
 
@@ -93,6 +95,7 @@ class Journal:
         self._codec = codec
         self._userdata = ""
         self._watched: set[int] = set()
+        self._deaf = False
 
     def write(self, kind: str, data: Mapping[str, Any] | None = None) -> None:
         """Write a line, unless the journal is closed."""
@@ -103,6 +106,15 @@ class Journal:
     def close(self) -> None:
         """Write nothing more: another agent goes on, or all is said."""
         self.open = False
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Take items that other journals have into the history without writing them again."""
+        self._deaf = True
+        try:
+            yield
+        finally:
+            self._deaf = False
 
     def attach(self, agent: Agent) -> None:
         """Watch everything there is to watch; call it before the start, with the history that was restored in place."""
@@ -153,6 +165,8 @@ class Journal:
         return guarded
 
     def _item(self, item: ChatItem) -> None:
+        if self._deaf:
+            return
         self.write("item", {"item": item.model_dump(mode="json", exclude_none=True)})
 
     def _heard(self, text: str) -> None:
@@ -181,7 +195,7 @@ class Journal:
                 self.write("state", {"who": "agent", "old": event.old_state, "new": event.new_state})
                 self.dump_userdata()
             case UserInputTranscribedEvent(is_final=True) if event.transcript:
-                linked = internals.linked_identity(self._session)
+                linked = linked_identity(self._session)
                 language = str(event.language) if event.language else None
                 self.write("transcript", {"text": event.transcript, "identity": linked, "language": language})
             case ToolExecutionUpdatedEvent():

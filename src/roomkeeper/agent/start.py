@@ -1,0 +1,257 @@
+"""`await roomkeeper.start(session, agent=…, room=ctx.room)`: `session.start`, and the conversation is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from livekit.agents import get_job_context
+from livekit.agents.voice.room_io import RoomOptions
+
+from roomkeeper.agent import internals
+from roomkeeper.agent.away import Away
+from roomkeeper.agent.chat import Chat
+from roomkeeper.agent.ending import Ended
+from roomkeeper.agent.journal import Codec, Journal
+from roomkeeper.agent.kept import Kept, KeptSession, attach_of, kept_of
+from roomkeeper.agent.leaving import Leaving
+from roomkeeper.agent.local import Desk
+from roomkeeper.agent.presence import Presence
+from roomkeeper.agent.resumed import Resumed, go_on, resumed_of
+from roomkeeper.agent.several import Listening, Several
+from roomkeeper.agent.silence import Silence, Why
+from roomkeeper.agent.stage import Stage
+from roomkeeper.agent.stock import StockSession
+from roomkeeper.agent.takeover import Takeover, choose, load_userdata
+from roomkeeper.agent.watchdog import Watchdog
+from roomkeeper.errors import ConfigError
+from roomkeeper.lifecycle.reasons import Reason
+from roomkeeper.wire import link
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from livekit import rtc
+    from livekit.agents import Agent, AgentSession, JobContext
+
+    from roomkeeper.agent.takeover import Factory
+
+log = logging.getLogger("roomkeeper.agent")
+
+ATTACH: Final = 1.0
+"""Seconds to wait for the control plane; without it the agent runs, journals, and attaches later."""
+ATTACH_REPLACEMENT: Final = 10.0
+"""Seconds that a replacement waits: without the control plane it has no conversation to go on with."""
+
+
+class Dismissed(asyncio.CancelledError):
+    """Another agent is in charge: this job ends before it says a word. It ends the entrypoint quietly."""
+
+
+async def start(
+    session: AgentSession[Any],
+    *,
+    agent: Factory,
+    room: rtc.Room,
+    agents: Sequence[Factory] = (),
+    userdata: Codec | None = None,
+    listen_to: Listening = "speaker",
+    room_options: RoomOptions | None = None,
+    **as_session_start: Any,  # noqa: ANN401 - whatever `session.start` takes
+) -> Kept:
+    """Start a session that is kept: resumed if its agent was lost, ended once.
+
+    Args:
+        session: Not started.
+        agent: The agent that begins; a class, a function that makes it, or the agent itself.
+        room: Of the job.
+        agents: All others that the conversation may be handed to, so that a resumed one can go on with the right one.
+        userdata: Writes the userdata down and reads it; without it a resumed session has what it was made with.
+        listen_to: Whom the agent hears when several people are there: `speaker`, whoever speaks, or `host`, the first.
+        room_options: As for `session.start`; how it ends is the policy's, so `delete_room_on_close` cannot be set,
+            and `close_on_disconnect` is always off.
+        as_session_start: Everything else that `session.start` takes.
+
+    Returns:
+        What is kept.
+
+    Raises:
+        ConfigError: An option contradicts the policy.
+        NotWrapped: The server was not wrapped.
+        Dismissed: Another agent is in charge.
+    """
+    ctx = get_job_context()
+    options = _checked(room_options, as_session_start)
+    if ctx in kept_of or room is not ctx.room:
+        return await _stock(None, session, agent, room, options, as_session_start)
+    if not internals.supported() or sys.platform == "win32":
+        fields = {"installed": internals.version(), "wanted": internals.WANTED}
+        log.warning("Roomkeeper does not know this livekit-agents; the session is not kept", extra=fields)
+        kept_of[ctx] = kept = await _stock(ctx, session, agent, room, options, as_session_start)
+        return kept
+    start = _Start(ctx, session, Desk.of_job(ctx), userdata, options, listen_to)
+    kept_of[ctx] = start.kept
+    try:
+        await start.run((agent, *agents), as_session_start)
+    except Exception as error:
+        start.kept.leaving.failed(error)
+        raise
+    return start.kept
+
+
+def _checked(options: RoomOptions | None, arguments: dict[str, Any]) -> RoomOptions:
+    """Return the options with which a session is kept."""
+    for name in ("room_input_options", "room_output_options"):
+        if name in arguments:
+            raise ConfigError(f"`{name}` is deprecated in livekit-agents: pass `room_options=RoomOptions(…)`.")
+    options = copy.copy(options) if options is not None else RoomOptions()
+    if options.delete_room_on_close:
+        raise ConfigError("`delete_room_on_close` contradicts Roomkeeper, which ends the room; leave it out.")
+    options.close_on_disconnect = False
+    return options
+
+
+async def _stock(
+    ctx: JobContext | None,
+    session: AgentSession[Any],
+    agent: Factory,
+    room: rtc.Room,
+    options: RoomOptions,
+    arguments: dict[str, Any],
+) -> StockSession:
+    stock = StockSession(ctx, session)
+    options.close_on_disconnect = True
+    await session.start(choose([agent], ()), room=room, room_options=options, **arguments)
+    return stock
+
+
+class _Start:
+    """Puts the parts of a kept session together, and starts it."""
+
+    def __init__(
+        self,
+        ctx: JobContext,
+        session: AgentSession[Any],
+        desk: Desk,
+        codec: Codec | None,
+        options: RoomOptions,
+        listen_to: Listening,
+    ) -> None:
+        journal = Journal(desk, session, ctx.room, codec)
+        self._stage = stage = Stage(ctx=ctx, session=session, desk=desk, journal=journal, silence=Silence(session))
+        self._codec = codec
+        self._options = options
+        self._leaving = leaving = Leaving(stage)
+        self._away = Away(stage, self._give_up)
+        self.kept = KeptSession(stage, leaving, self._away)
+        self._several = Several(stage, listen_to, options)
+        self._presence = Presence(stage, self._several, leaving.ending, self._away.poke)
+        self._takeover = Takeover(stage)
+        self._epoch = 1
+        self._handed_over = False
+        self._begun = asyncio.Event()
+
+    async def run(self, factories: Sequence[Factory], arguments: dict[str, Any]) -> None:
+        """Attach, take over what there is, join the room, begin."""
+        stage = self._stage
+        await self._attach()
+        agent = choose(factories, self._takeover.past.agents if self.kept.resumed else ())
+        if self.kept.resumed:
+            await self._resume(agent)
+        self._watch(agent)
+        await stage.session.start(agent, room=stage.room, room_options=self._options, **arguments)
+        self._started(agent)
+
+    async def _attach(self) -> None:
+        stage, kept = self._stage, self.kept
+        desk = stage.desk
+        replacement = desk.header.epoch > 1
+        answer = await desk.attach(attach_of(stage), ATTACH_REPLACEMENT if replacement else ATTACH)
+        if isinstance(answer, link.Fenced):
+            self._dismiss(answer)
+        if isinstance(answer, link.Attached):
+            kept.adopt(answer)
+            self._epoch = answer.epoch
+            if answer.muted:
+                self._handed_over = True
+                stage.silence.begin(Why.MUTED)
+            if answer.resumed:
+                # Into the room while the journal is read: nothing of a resumed session is waiting to be heard there.
+                await asyncio.gather(stage.ctx.connect(), self._takeover.load())
+                kept.resumed = self._handed_over or self._takeover.past.begun
+        desk.listen(kept.take, kept.stood_still)
+
+    def _dismiss(self, fenced: link.Fenced) -> None:
+        """End the job before it was in the room.
+
+        Raises:
+            Dismissed: always.
+        """
+        ctx, desk = self._stage.ctx, self._stage.desk
+        log.warning("another agent is in charge: leaving", extra={"why": fenced.why})
+        desk.done()
+        task = asyncio.current_task()
+        if task is not None:
+            task.add_done_callback(lambda _: ctx.shutdown(fenced.why))
+        raise Dismissed(fenced.why)
+
+    async def _resume(self, agent: Agent) -> None:
+        stage, takeover = self._stage, self._takeover
+        await takeover.seed(agent)
+        takeover.note()
+        userdata = load_userdata(self._codec, takeover.past, None)
+        if userdata is not None:
+            stage.session.userdata = userdata
+        go_on(stage, agent, self._ready)
+
+    async def _ready(self) -> Resumed | None:
+        """Wait until this agent may speak; return where the talk stands then, None if nobody is there to listen."""
+        stage, kept = self._stage, self.kept
+        await self._begun.wait()
+        if self._handed_over:
+            await kept.unmuted.wait()
+            await self._takeover.catch_up()
+            stage.silence.end(Why.MUTED)
+        if Why.GONE in stage.silence:
+            return None
+        past = self._takeover.past
+        return resumed_of(past, epoch=self._epoch, handed_over=self._handed_over)
+
+    def _watch(self, agent: Agent) -> None:
+        """Put everything in place before the session starts: what happens from then on is noticed."""
+        stage = self._stage
+        if (texts := self._options.get_text_output_options()) is not None:
+            texts = copy.copy(texts)
+            texts.next_in_chain = stage.journal.heard(texts.next_in_chain)
+            self._options.text_output = texts
+        if (typed := self._options.get_text_input_options()) is not None:
+            self._options.text_input = False
+            Chat(stage, typed, self._away.heard).attach()
+        stage.journal.attach(agent)
+        self._leaving.attach()
+        self._presence.attach()
+        self._several.attach()
+
+    def _started(self, agent: Agent) -> None:
+        stage = self._stage
+        desk = stage.desk
+        internals.gate_audio(stage.session, lambda: not (stage.silence.dumb or desk.lapsed))
+        stage.journal.write(
+            "started",
+            {"agent": agent.id, "sdk": internals.version(), "resumed": self.kept.resumed, "epoch": self._epoch},
+        )
+        stage.journal.dump_userdata()
+        self.kept.watch_connection()
+        self._presence.start(resumed=self.kept.resumed)
+        self._away.attach()
+        Watchdog(stage).attach()
+        self._begun.set()
+
+    def _give_up(self) -> None:
+        words = self._stage.policy.words(Reason.USER_AWAY)
+        self._leaving.ending.ask(
+            Ended(reason=Reason.USER_AWAY), goodbye=words, because="the user was silent through every check-in"
+        )
