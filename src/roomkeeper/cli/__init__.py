@@ -4,7 +4,8 @@
 sfu        the room server             logs      what servers print
 serve      the control plane           extras    "install roomkeeper[…]"
 dev/       everything on this machine  remote    what speaks to a control plane
-sessions, explain, end, redeliver      over HTTP
+sessions, explain, end, redeliver, purge   over HTTP
+login      signs links and tokens
 ```
 """
 
@@ -16,7 +17,7 @@ from typing import Annotated
 import typer
 
 from roomkeeper import __version__
-from roomkeeper.cli import dev, end, explain, redeliver, serve, sessions, sfu
+from roomkeeper.cli import dev, end, explain, login, purge, redeliver, serve, sessions, sfu
 from roomkeeper.errors import RoomkeeperError
 
 app = typer.Typer(
@@ -29,7 +30,15 @@ app = typer.Typer(
 )
 app.command()(dev.dev)
 app.command()(sfu.sfu)
-for command in (serve.serve, sessions.sessions, explain.explain, end.end, redeliver.redeliver):
+for command in (
+    serve.serve,
+    login.login,
+    sessions.sessions,
+    explain.explain,
+    end.end,
+    redeliver.redeliver,
+    purge.purge,
+):
     app.command()(command)
 
 

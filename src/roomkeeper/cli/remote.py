@@ -77,18 +77,37 @@ class Remote:
         """
         return asyncio.run(self._call("POST", path, body=body))
 
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Ask for something to be deleted.
+
+        Raises:
+            Unreachable: Nobody answered.
+            Refused: The answer is no; says why.
+        """
+        return asyncio.run(self._call("DELETE", path, query=query))
+
+    def purge(self, body: Mapping[str, object]) -> dict[str, Any]:
+        """Ask for old sessions to be purged.
+
+        Raises:
+            Unreachable: Nobody answered.
+            Refused: The answer is no; says why.
+        """
+        return asyncio.run(self._call("POST", "/api/purge", body=body, below=""))
+
     async def _call(
         self,
         method: str,
         path: str,
         *,
+        below: str = "/api/sessions",
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
         import aiohttp
         from yarl import URL
 
-        address = f"{self.url.rstrip('/')}/api/sessions{path}"
+        address = f"{self.url.rstrip('/')}{below}{path}"
         headers = {"Authorization": f"Bearer {self._token()}"}
         try:
             async with (

@@ -32,10 +32,10 @@ def serve(
     """Keep sessions: one end each, told to everybody and reported."""
     with needs("serve"):
         from roomkeeper.control.config import ControlConfig, read_adopters
-        from roomkeeper.control.server import keep
+        from roomkeeper.control.server import serve as run
 
     logs.configure(log_format)
     sources = Sources.of_process(config)
     flags = {"host": host, "port": port, "livekit_url": livekit_url, "database": database, "agent": agent}
     settings = load(ControlConfig, "control", flags=flags, sources=sources)
-    keep(replace(settings, database=settings.database or DATABASE), read_adopters(sources.file, settings.agent))
+    run(replace(settings, database=settings.database or DATABASE), read_adopters(sources.file, settings.agent))

@@ -17,9 +17,17 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from roomkeeper import __version__
 from roomkeeper.control.assets import Page
+from roomkeeper.control.exposition import Exposition, HttpMetrics
+from roomkeeper.control.headers import Headers
+from roomkeeper.control.issuing import Issuer
+from roomkeeper.control.openapi import openapi
+from roomkeeper.control.opening import Opening
 from roomkeeper.control.problems import EXCEPTION_HANDLERS, problem_response
+from roomkeeper.control.purging import Purge, Purging
 from roomkeeper.control.sessions import Sessions
-from roomkeeper.control.tokens import issue_token
+from roomkeeper.control.signing import Signing
+from roomkeeper.control.streaming import Streaming
+from roomkeeper.control.tokens import Tokens
 from roomkeeper.wire import link
 
 if TYPE_CHECKING:
@@ -35,12 +43,12 @@ READY_WITHIN = 2.0
 LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
-def create_app(config: ControlConfig, plane: Plane | None = None) -> Starlette:
+def create_app(config: ControlConfig, plane: Plane) -> Starlette:
     """Build the application.
 
     Args:
         config: How it listens and which LiveKit server it speaks for.
-        plane: Keeps the sessions; None: tokens and pages only.
+        plane: Keeps the sessions.
     """
     page = Page(config.pages / "interview", config.livekit_url)
     console = Page(config.pages / "console", config.livekit_url)
@@ -49,18 +57,26 @@ def create_app(config: ControlConfig, plane: Plane | None = None) -> Starlette:
         return JSONResponse({"status": "ok", "version": __version__})
 
     async def readyz(request: Request) -> JSONResponse:
-        status = await _not_ready(page, plane)
+        status = await _not_ready(plane)
         return JSONResponse({"status": status or "ok"}, HTTPStatus.SERVICE_UNAVAILABLE if status else HTTPStatus.OK)
 
-    api: list[BaseRoute] = [Route("/token", issue_token, methods=["POST"])]
-    hooks: list[BaseRoute] = []
-    if plane is not None:
-        keys = {config.api_key: config.api_secret}
-        sessions = Sessions(plane.store, plane.listing, plane.carrier, plane.deliveries, plane.outbox, keys)
-        api += [*plane.journal.routes(), *sessions.routes()]
-        hooks.append(Route("/webhooks/livekit", plane.hooks.endpoint, methods=["POST"]))
-        hooks.append(WebSocketRoute(link.PATH, plane.links.endpoint))
+    http = HttpMetrics(plane.metrics.registry)
+    api, streaming = api_routes(config, plane)
+    measured = Exposition(plane.metrics.registry, plane.store, plane.engine, plane.listing, lambda: streaming.readers)
+    routes: list[BaseRoute] = [
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        *measured.routes(),
+        Route("/openapi.json", openapi, methods=["GET"]),
+        Route("/webhooks/livekit", plane.hooks.endpoint, methods=["POST"]),
+        WebSocketRoute(link.PATH, plane.links.endpoint),
+        Mount("/api", routes=api),
+        Mount("/console", console),
+        Mount("/", page),
+    ]
+    http.know(routes)
     middleware = [
+        Middleware(Headers, metrics=http),
         # Another page on this machine (a development server of a web page) may call, the web at large not.
         Middleware(
             CORSMiddleware,
@@ -68,30 +84,40 @@ def create_app(config: ControlConfig, plane: Plane | None = None) -> Starlette:
             allow_origins=config.origins,
             allow_methods=["*"],
             allow_headers=["*"],
-        )
+        ),
     ]
     if config.dev:
-        middleware.insert(0, Middleware(LoopbackHostOnly))
-    app = Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            *hooks,
-            Mount("/api", routes=api),
-            Mount("/console", console),
-            Mount("/", page),
-        ],
-        middleware=middleware,
-        exception_handlers=EXCEPTION_HANDLERS,
-    )
-    app.state.config = config
-    return app
+        middleware.insert(1, Middleware(LoopbackHostOnly))
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS)
 
 
-async def _not_ready(page: Page, plane: Plane | None) -> str:
+def api_routes(config: ControlConfig, plane: Plane) -> tuple[list[BaseRoute], Streaming]:
+    """Make everything below `/api`.
+
+    Args:
+        config: Who may ask for what.
+        plane: Keeps the sessions.
+    """
+    keys = {config.api_key: config.api_secret}
+    adopters = plane.config.adopters
+    issuer = Issuer(config, plane.store, adopters)
+    sessions = Sessions(plane.store, plane.listing, plane.carrier, plane.deliveries, plane.outbox, keys)
+    streaming = Streaming(plane.store, plane.stream, plane.listing, keys)
+    purging = Purging(Purge(plane.store, plane.engine, plane.stream), plane.store, keys)
+    routes: list[BaseRoute] = [
+        *Tokens(config, plane.store, issuer).routes(),
+        *Opening(config, plane.store, adopters, issuer, plane.carrier).routes(),
+        *Signing(config).routes(),
+        *streaming.routes(),
+        *plane.journal.routes(),
+        *sessions.routes(),
+        *purging.routes(),
+    ]
+    return routes, streaming
+
+
+async def _not_ready(plane: Plane) -> str:
     """Say what is missing; empty if nothing is."""
-    if plane is None:
-        return "" if page.built else "pages not built"
     try:
         async with asyncio.timeout(READY_WITHIN):
             await plane.store.find("")

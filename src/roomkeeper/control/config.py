@@ -37,7 +37,7 @@ class ControlConfig:
     pages: Path = BUILT_PAGES
     """Folder of the built pages."""
     database: str = ""
-    """`sqlite:///…` or `postgresql://…`; empty: tokens and pages only, no sessions are kept."""
+    """`sqlite:///…` or `postgresql://…`."""
     report_url: str = ""
     """Where reports go; empty: nowhere, unless `receivers` says so."""
     report_secret: str = ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
+from roomkeeper.control.bodies import read_body
 from roomkeeper.control.facts import fact_of, room_of
 from roomkeeper.control.problems import Problem
 from roomkeeper.errors import InvalidToken
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from roomkeeper.control.adoption import Adoption
     from roomkeeper.control.carrier import Carrier
+    from roomkeeper.control.exposition import WebhookMetrics
     from roomkeeper.control.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -42,13 +44,22 @@ class Hooks:
         adoption: Finds the session of a webhook.
         carrier: Is woken when there is something to do.
         keys: Secret by API key.
+        metrics: Counts what came; None: nobody does.
     """
 
-    def __init__(self, store: Store, adoption: Adoption, carrier: Carrier, keys: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        adoption: Adoption,
+        carrier: Carrier,
+        keys: Mapping[str, str],
+        metrics: WebhookMetrics | None = None,
+    ) -> None:
         self._store = store
         self._adoption = adoption
         self._carrier = carrier
         self._keys = keys
+        self._metrics = metrics
 
     async def endpoint(self, request: Request) -> JSONResponse:
         """Take one webhook.
@@ -56,18 +67,25 @@ class Hooks:
         Raises:
             Problem: 401 not signed by one of the keys, 413 too large, 400 no event.
         """
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A webhook may have {MAX_BODY} bytes.")
+        taken, status = False, HTTPStatus.OK
         try:
-            event = receive(body, request.headers.get("authorization", ""), self._keys, now=time.time())
+            taken = await self.take(await self._read(request))
+        except Problem as problem:
+            status = HTTPStatus(problem.status_code)
+            raise
+        finally:
+            if self._metrics is not None:
+                self._metrics.received(status, taken=taken)
+        return JSONResponse({"taken": taken})
+
+    async def _read(self, request: Request) -> WebhookEvent:
+        body = await read_body(request, MAX_BODY)
+        try:
+            return receive(body, request.headers.get("authorization", ""), self._keys, now=time.time())
         except InvalidToken as error:
             raise Problem(HTTPStatus.UNAUTHORIZED, f"The webhook's signature was refused. {error.detail}") from None
         except InvalidWebhook:
             raise Problem(HTTPStatus.BAD_REQUEST, "The body is not a LiveKit webhook.") from None
-        return JSONResponse({"taken": await self.take(event)})
 
     async def take(self, event: WebhookEvent) -> bool:
         """Tell the session what a verified webhook says.

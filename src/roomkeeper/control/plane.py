@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from roomkeeper.control.adoption import Adopters, Adoption
 from roomkeeper.control.carrier import Carrier
 from roomkeeper.control.delivery import Deliveries, Receiver, post
+from roomkeeper.control.exposition import EndMetrics, WebhookMetrics
 from roomkeeper.control.hooks import Hooks
 from roomkeeper.control.link.journal import Journal
 from roomkeeper.control.link.links import Links
 from roomkeeper.control.listing import Listing
+from roomkeeper.control.metrics import Metrics
 from roomkeeper.control.reconciler import Reconciler
 from roomkeeper.control.room_api import RoomApi
 from roomkeeper.control.store.engine import open_engine
@@ -27,6 +29,8 @@ from roomkeeper.control.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from roomkeeper.lifecycle.actions import EmitEvent
     from roomkeeper.lifecycle.state import Session
@@ -53,10 +57,13 @@ class PlaneConfig:
     receivers: tuple[Receiver, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """A running control plane."""
+    """A control plane, put together."""
 
+    config: PlaneConfig
+    engine: AsyncEngine
+    metrics: Metrics
     store: Store
     rooms: RoomApi
     hooks: Hooks
@@ -71,16 +78,55 @@ class Plane:
 
 
 class _Audience:
-    def __init__(self, deliveries: Deliveries, stream: Stream) -> None:
+    def __init__(self, deliveries: Deliveries, stream: Stream, ends: EndMetrics) -> None:
         self._deliveries = deliveries
         self._stream = stream
+        self._ends = ends
 
     async def emit(self, session: Session, action: EmitEvent) -> None:
         logger.info("session", extra={"session": session.id, "room": session.room, "topic": action.topic})
         await self._stream.emit(session, action.topic, action.data)
+        self._ends.emitted(session, action)
 
     async def report(self, session: Session, revision: int) -> None:
         await self._deliveries.report(session, revision)
+
+
+def assemble(config: PlaneConfig, engine: AsyncEngine) -> Plane:
+    """Put a control plane together; nothing runs yet.
+
+    Args:
+        config: What it works on.
+        engine: Its database, migrated.
+    """
+    metrics = Metrics()
+    store = Store(engine)
+    rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
+    deliveries = Deliveries(store, engine, config.receivers, post)
+    replica, keys = secrets.token_hex(8), {config.api_key: config.api_secret}
+    outbox = Outbox(store, engine, replica=replica)
+    stream = Stream(store, engine)
+    adoption = Adoption(store, rooms, config.adopters, config.api_secret)
+    links = Links(LinkStore(engine, store, replica), store, rooms, adoption, keys)
+    audience = _Audience(deliveries, stream, EndMetrics(metrics.registry))
+    carrier = Carrier(store, outbox, rooms, links, audience, metrics)
+    links.woken(carrier.wake)
+    return Plane(
+        config=config,
+        engine=engine,
+        metrics=metrics,
+        store=store,
+        rooms=rooms,
+        hooks=Hooks(store, adoption, carrier, keys, WebhookMetrics(metrics.registry)),
+        carrier=carrier,
+        reconciler=Reconciler(store, adoption, rooms, carrier, metrics),
+        deliveries=deliveries,
+        outbox=outbox,
+        listing=Listing(store, engine),
+        stream=stream,
+        links=links,
+        journal=Journal(store, engine, keys),
+    )
 
 
 @asynccontextmanager
@@ -92,37 +138,13 @@ async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
     """
     async with open_engine(config.database) as engine:
         await migrate(engine)
-        store = Store(engine)
-        rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
-        deliveries = Deliveries(store, engine, config.receivers, post)
-        replica, keys = secrets.token_hex(8), {config.api_key: config.api_secret}
-        outbox = Outbox(store, engine, replica=replica)
-        stream = Stream(store, engine)
-        adoption = Adoption(store, rooms, config.adopters, config.api_secret)
-        links = Links(LinkStore(engine, store, replica), store, rooms, adoption, keys)
-        carrier = Carrier(store, outbox, rooms, links, _Audience(deliveries, stream))
-        links.woken(carrier.wake)
-        hooks = Hooks(store, adoption, carrier, keys)
-        reconciler = Reconciler(store, adoption, rooms, carrier)
-        work = (carrier.run(), reconciler.run(), deliveries.run(), stream.run(), links.run())
-        loops = [asyncio.create_task(each) for each in work]
+        plane = assemble(config, engine)
+        works = (plane.carrier, plane.reconciler, plane.deliveries, plane.stream, plane.links)
+        loops = [asyncio.create_task(each.run()) for each in works]
         try:
-            journal = Journal(store, engine, keys)
-            yield Plane(
-                store,
-                rooms,
-                hooks,
-                carrier,
-                reconciler,
-                deliveries,
-                outbox,
-                Listing(store, engine),
-                stream,
-                links,
-                journal,
-            )
+            yield plane
         finally:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            await rooms.close()
+            await plane.rooms.close()

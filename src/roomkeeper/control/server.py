@@ -16,7 +16,7 @@ from roomkeeper.wire.link import MAX_FRAME
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from roomkeeper.control.adoption import Adopters
     from roomkeeper.control.config import ControlConfig
@@ -27,20 +27,7 @@ GRACE = 3
 """Seconds that open requests get when the server is told to stop."""
 
 
-def serve(config: ControlConfig) -> None:
-    """Give out tokens and pages, without keeping sessions, until SIGINT or SIGTERM."""
-    uvicorn.run(
-        create_app(config),
-        host=config.host,
-        port=config.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-    )
-
-
-def keep(config: ControlConfig, adopters: Adopters) -> None:
+def serve(config: ControlConfig, adopters: Adopters) -> None:
     """Keep sessions, and answer for them, until SIGINT or SIGTERM.
 
     Args:
@@ -50,10 +37,10 @@ def keep(config: ControlConfig, adopters: Adopters) -> None:
     Raises:
         ConfigError: The database or a receiver cannot be used.
     """
-    asyncio.run(_keep(config, adopters))
+    asyncio.run(_serve(config, adopters))
 
 
-async def _keep(config: ControlConfig, adopters: Adopters) -> None:
+async def _serve(config: ControlConfig, adopters: Adopters) -> None:
     async with run_plane(config.plane(adopters)) as plane:
         settings = uvicorn.Config(
             create_app(config, plane),
@@ -67,7 +54,7 @@ async def _keep(config: ControlConfig, adopters: Adopters) -> None:
             ws_max_size=MAX_FRAME,
             timeout_graceful_shutdown=GRACE,
         )
-        server = _Server(settings)
+        server = _Server(settings, plane.stream.close)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)
@@ -77,8 +64,13 @@ async def _keep(config: ControlConfig, adopters: Adopters) -> None:
 class _Server(uvicorn.Server):
     """Says where it listens, and leaves signals to us: uvicorn raises them again before the plane could be closed."""
 
+    def __init__(self, settings: uvicorn.Config, let_go: Callable[[], None]) -> None:
+        super().__init__(settings)
+        self._let_go = let_go
+
     def stop(self) -> None:
-        """Finish open requests, then return."""
+        """Finish open requests, then return; streams would never finish by themselves."""
+        self._let_go()
         self.should_exit = True
 
     @contextmanager

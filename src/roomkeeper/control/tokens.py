@@ -1,6 +1,7 @@
 """`POST /api/token`: LiveKit's standard token-source request and answer.
 
 Stores nothing and starts nothing, so that asking twice is harmless; clients do (at mount and after each disconnect).
+The id of a session that has not begun follows from room, generation and agent.
 
 Source: livekit-client `src/room/token-source`; contract section 5.
 """
@@ -8,33 +9,43 @@ Source: livekit-client `src/room/token-source`; contract section 5.
 from __future__ import annotations
 
 import ipaddress
-import json
 import secrets
-import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import json_format
-from livekit.protocol.agent_dispatch import RoomAgentDispatch
 from livekit.protocol.room import RoomConfiguration
-from starlette.responses import JSONResponse
+from starlette.routing import Route
 
+from roomkeeper.control.admin import admin_in, bearer_claims
+from roomkeeper.control.allowance import Allowance
+from roomkeeper.control.bodies import answer, bad, parse_object, read_body
+from roomkeeper.control.issuing import Guest, camel
 from roomkeeper.control.problems import Problem
-from roomkeeper.wire.tokens import Claims, VideoGrants, mint
+from roomkeeper.lifecycle.events import TokenAsked
+from roomkeeper.lifecycle.state import State
+from roomkeeper.wire.signin import invite_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+    from starlette.responses import JSONResponse
 
+    from roomkeeper.control.admin import Admin
     from roomkeeper.control.config import ControlConfig
+    from roomkeeper.control.issuing import Issuer
+    from roomkeeper.control.store.store import Store
 
-MAX_BODY = 64 * 1024
-"""Bytes; metadata and attributes included."""
-
-MAX_NAME = 256
+MAX_NAME: Final = 256
 """Characters of a room name, an identity or a display name."""
+ASKED_A_MINUTE: Final = 60
+"""Tokens for one identity in one room; clients ask at mount and after each disconnect."""
+
+OURS = ("roomkeeper.",)
+LIVEKITS = ("lk.", "sip.")
+"""Beginnings of attributes that are not the caller's to choose: nobody's, and no user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +66,7 @@ class TokenRequest:
         Raises:
             Problem: 400, it is not such a request.
         """
-        try:
-            given = json.loads(body or b"{}")
-        except (ValueError, RecursionError):
-            raise _bad("The body is not JSON.") from None
-        if not isinstance(given, dict):
-            raise _bad("The body must be a JSON object; `{}` will do.")
+        given = parse_object(body)
         return cls(
             room_name=_name(given, "room_name"),
             participant_identity=_name(given, "participant_identity"),
@@ -71,62 +77,112 @@ class TokenRequest:
         )
 
 
-async def issue_token(request: Request) -> JSONResponse:
-    """Answer a token request.
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a caller may have of what it asked for."""
 
-    Raises:
-        Problem: 400 malformed, 403 not for this caller, 413 too large.
+    room: str
+    agent_name: str
+    guest: Guest
+    config: RoomConfiguration
+
+
+class Tokens:
+    """The endpoint.
+
+    Args:
+        config: Who may ask, and for which agent.
+        store: The sessions.
+        issuer: Makes the tokens.
     """
-    config: ControlConfig = request.app.state.config
-    if not config.dev or not _is_loopback(request):
-        raise Problem(HTTPStatus.FORBIDDEN, "Tokens are given out in development only, to callers on the same machine.")
-    wanted = TokenRequest.parse(await _body(request))
-    room_name = wanted.room_name or f"{config.agent or 'room'}-{secrets.token_hex(4)}"
-    identity = wanted.participant_identity or f"user-{secrets.token_hex(4)}"
-    if config.agent and not wanted.room_config.agents:
-        wanted.room_config.agents.append(RoomAgentDispatch(agent_name=config.agent))
-    claims = Claims(
-        api_key=config.api_key,
-        identity=identity,
-        name=wanted.participant_name,
-        metadata=wanted.participant_metadata,
-        attributes=wanted.participant_attributes,
-        video=VideoGrants(room_join=True, room=room_name, can_update_own_metadata=True),
-        room_config=wanted.room_config,
-    )
-    token = mint(claims, secret=config.api_secret, now=time.time(), ttl=config.token_ttl)
-    answer = {
-        "server_url": config.livekit_url,
-        "participant_token": token,
-        "room_name": room_name,
-        "participant_name": wanted.participant_name,
-        "participant_identity": identity,
-    }
-    both = answer | {_camel(name): value for name, value in answer.items()}
-    return JSONResponse(both, HTTPStatus.CREATED, {"Cache-Control": "no-store"})
+
+    def __init__(self, config: ControlConfig, store: Store, issuer: Issuer) -> None:
+        self._config = config
+        self._store = store
+        self._issuer = issuer
+        self._allowance = Allowance(ASKED_A_MINUTE, 60)
+
+    def routes(self) -> list[Route]:
+        """Return the route."""
+        return [Route("/token", self.endpoint, methods=["POST"])]
+
+    async def endpoint(self, request: Request) -> JSONResponse:
+        """Answer a token request.
+
+        Raises:
+            Problem: 400 malformed, 401 and 403 not for this caller, 410 the session has ended, 413 too large, 429 too
+                often, 503 not yet.
+        """
+        claims = bearer_claims(request, {self._config.api_key: self._config.api_secret})
+        wanted = TokenRequest.parse(await read_body(request))
+        if claims is None:
+            if not self._config.dev or not _is_loopback(request):
+                detail = "Send an administrator's token or an invite; see `roomkeeper login --help`."
+                raise Problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
+            wish = self._anybodys(wanted, wanted.room_name)
+        elif (invite := invite_in(claims)) is not None:
+            agent_name = invite.agent or self._config.agent
+            guest = Guest(
+                identity=invite.identity,
+                name=invite.name or wanted.participant_name,
+                metadata=wanted.participant_metadata,
+                attributes=_own(wanted.participant_attributes, OURS + LIVEKITS),
+            )
+            room = invite.room or f"{agent_name or 'room'}-{claims.digest[:16]}"
+            wish = _Wish(room, agent_name, guest, RoomConfiguration())
+        else:
+            wish = self._anybodys(wanted, _room_for(admin_in(claims), wanted))
+        return await self._issue(wish)
+
+    def _anybodys(self, wanted: TokenRequest, room: str) -> _Wish:
+        """Give whatever was asked for: to an administrator, or to anybody on this machine."""
+        named = next((each.agent_name for each in wanted.room_config.agents if each.agent_name), "")
+        agent_name = named or self._config.agent
+        guest = Guest(
+            identity=wanted.participant_identity or f"user-{secrets.token_hex(4)}",
+            name=wanted.participant_name,
+            metadata=wanted.participant_metadata,
+            attributes=_own(wanted.participant_attributes, OURS),
+        )
+        return _Wish(room or f"{agent_name or 'room'}-{secrets.token_hex(4)}", agent_name, guest, wanted.room_config)
+
+    async def _issue(self, wish: _Wish) -> JSONResponse:
+        self._allowance.require((wish.room, wish.guest.identity))
+        place = await self._issuer.place(wish.room, wish.agent_name)
+        if place.begun:
+            told = await self._store.tell(place.session, TokenAsked(at=0, identity=wish.guest.identity))
+            if told.session.state is State.ENDED:  # meanwhile
+                raise await self._issuer.gone(told.session)
+        return answer(self._issuer.answer(place, wish.guest, wish.config), HTTPStatus.CREATED)
+
+
+def _room_for(caller: Admin | None, wanted: TokenRequest) -> str:
+    if caller is None:
+        raise Problem(
+            HTTPStatus.FORBIDDEN, "This needs a token with `roomAdmin`, and without `roomJoin`, or an invite."
+        )
+    if caller.room and wanted.room_name not in {"", caller.room}:
+        raise Problem(HTTPStatus.FORBIDDEN, f"This token gives out tokens of room {caller.room} only.")
+    return caller.room or wanted.room_name
+
+
+def _own(attributes: Mapping[str, str], others: tuple[str, ...]) -> Mapping[str, str]:
+    for name in attributes:
+        if name.startswith(others):
+            raise bad(f"`{name}` is not an attribute that can be asked for.")
+    return attributes
 
 
 def _is_loopback(request: Request) -> bool:
-    return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may have {MAX_BODY} bytes.")
-    return body
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(map(str.capitalize, rest))
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:  # a name, or nothing: some proxies say so
+        return False
 
 
 def _value(given: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
     value = given.get(name)
-    return given.get(_camel(name)) if value is None else value
+    return given.get(camel(name)) if value is None else value
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
@@ -134,14 +190,14 @@ def _text(given: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _bad(f"`{name}` must be a string.")
-    return _unicode(name, value)
+        raise bad(f"`{name}` must be a string.")
+    return value
 
 
 def _name(given: Mapping[str, Any], name: str) -> str:
     value = _text(given, name)
-    if len(value) > MAX_NAME:
-        raise _bad(f"`{name}` may have {MAX_NAME} characters.")
+    if len(value) > MAX_NAME or "\x00" in value:
+        raise bad(f"`{name}` may have {MAX_NAME} characters, and no NUL.")
     return value
 
 
@@ -149,27 +205,15 @@ def _attributes(given: Mapping[str, Any]) -> Mapping[str, str]:
     name = "participant_attributes"
     value = _value(given, name) or {}
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise _bad(f"`{name}` must be an object of strings.")
-    return {_unicode(name, key): _unicode(name, text) for key, text in value.items()}
+        raise bad(f"`{name}` must be an object of strings.")
+    return value
 
 
 def _room_config(given: Mapping[str, Any]) -> RoomConfiguration:
     value = _value(given, "room_config") or {}
     if not isinstance(value, dict):
-        raise _bad("`room_config` must be an object.")
+        raise bad("`room_config` must be an object.")
     try:
         return json_format.ParseDict(value, RoomConfiguration(), ignore_unknown_fields=True)
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError):
-        raise _bad("`room_config` is no room configuration.") from None
-
-
-def _unicode(name: str, text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON can spell lone surrogates, a token cannot
-        raise _bad(f"`{name}` holds text that is not Unicode.") from None
-    return text
-
-
-def _bad(detail: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, detail)
+        raise bad("`room_config` is no room configuration.") from None

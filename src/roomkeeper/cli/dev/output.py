@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COLOURS = {"sfu": 36, "page": 35, "interviewer": 32}
+COLOURS = {"sfu": 36, "control": 35, "interviewer": 32}
 BOLD, RED = 1, 31
 NAME_WIDTH = 11
 QUIET_FIELDS = frozenset({"at", "timestamp", "level", "logger", "name", "message", "exc_info", "exception", "pid"})

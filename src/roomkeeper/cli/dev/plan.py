@@ -33,6 +33,8 @@ class DevSettings:
     sfu_port: int | None = None
     udp_port: int | None = None
     open: bool = True
+    data: Path | None = None
+    """Folder that keeps the sessions; None: they go with this run."""
 
     def __post_init__(self) -> None:
         if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
@@ -62,8 +64,12 @@ class Plan:
     """What the user opens."""
 
 
-def plan(settings: DevSettings) -> Plan:
+def plan(settings: DevSettings, data: Path) -> Plan:
     """Choose the ports and put the commands together.
+
+    Args:
+        settings: What was asked for.
+        data: Folder for whatever has to be stored.
 
     Raises:
         ConfigError: A chosen port is taken, or the example is not there.
@@ -89,20 +95,19 @@ def plan(settings: DevSettings) -> Plan:
             *(sys.executable, "-P", "-m", "roomkeeper.cli", "sfu"),
             *("--host", settings.host, "--port", str(sfu_port), "--udp-port", str(udp_port)),
             *("--keys", f"{API_KEY}:{API_SECRET}", "--log-format", "json"),
+            *("--webhook", f"{address}webhooks/livekit", "--data-dir", str(data / "sfu")),
         ),
         env,
         probes.answers(sfu_url),
     )
-    page = Command(
-        "page",
-        (sys.executable, "-P", "-m", "roomkeeper.control"),
-        env
-        | {
-            "ROOMKEEPER_CONTROL_HOST": settings.host,
-            "ROOMKEEPER_CONTROL_PORT": str(page_port),
-            "ROOMKEEPER_CONTROL_DEV": "true",
-            "ROOMKEEPER_CONTROL_AGENT": AGENT_NAME,
-        },
+    control = Command(
+        "control",
+        (
+            *(sys.executable, "-P", "-m", "roomkeeper.cli", "serve", "--log-format", "json"),
+            *("--host", settings.host, "--port", str(page_port), "--agent", AGENT_NAME),
+            *("--database", f"sqlite:///{data / 'roomkeeper.db'}"),
+        ),
+        env | {"ROOMKEEPER_CONTROL_DEV": "true"},
         probes.answers(address),
     )
     worker = Command(
@@ -112,7 +117,7 @@ def plan(settings: DevSettings) -> Plan:
         env,
         probes.says("registered worker"),
     )
-    return Plan(((sfu,), (page, worker)), address)
+    return Plan(((sfu,), (control, worker)), address)
 
 
 def _example() -> Path:
