@@ -9,13 +9,12 @@ import os
 import signal
 import socket
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ifaddr
-import uvicorn
 import uvloop
 from livekit.protocol import models
 from starlette.applications import Starlette
@@ -28,6 +27,7 @@ from roomkeeper.errors import ConfigError
 from roomkeeper.sfu.api import services
 from roomkeeper.sfu.dispatch import Dispatches
 from roomkeeper.sfu.host import RoomHost
+from roomkeeper.sfu.http import HttpServer, http_config, is_news
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.media.certificate import new_certificate
 from roomkeeper.sfu.media.connection import MediaStack
@@ -42,7 +42,7 @@ from roomkeeper.sfu.workers import Workers
 from roomkeeper.wire.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncIterator
 
     from starlette.requests import Request
 
@@ -96,7 +96,7 @@ class SfuServer:
         async with _media_port(config) as media, asyncio.TaskGroup() as group:
             parts = _parts(config, media)
             await parts.webhooks.open()
-            http = _Http(_http_config(config, _app(config, parts)))
+            http = HttpServer(http_config(config, _app(config, parts)))
             http.config.load()  # its imports take 30 ms: now, not while somebody is being served
             clocks = [group.create_task(parts.rooms.run()), group.create_task(parts.metrics.watch_loop())]
             serving = group.create_task(http.serve(sockets=[listener]))
@@ -200,38 +200,6 @@ async def _health(request: Request) -> Response:
     return PlainTextResponse("OK")
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Drops what uvicorn logs as an error for each WebSocket that was refused with an HTTP answer."""
-    return record.getMessage() != "ASGI callable returned without completing handshake."
-
-
-class _Http(uvicorn.Server):
-    """uvicorn without its own signal handlers: a stop must reach the clients first."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-def _http_config(config: SfuConfig, app: Starlette) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",  # its INFO lines hold query strings, and those hold access tokens
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        loop="none",
-        ws="websockets-sansio",
-        ws_max_size=Limits().worker_frame_bytes,
-        ws_ping_interval=10,
-        ws_ping_timeout=None,
-        timeout_graceful_shutdown=2,
-        ssl_certfile=str(config.tls_cert) if config.tls_cert else None,
-        ssl_keyfile=str(config.tls_key) if config.tls_key else None,
-    )
-
-
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -276,7 +244,7 @@ def run_forever(config: SfuConfig) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, server.stop)
-        logging.getLogger("uvicorn.error").addFilter(_is_news)
+        logging.getLogger("uvicorn.error").addFilter(is_news)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

@@ -101,6 +101,22 @@ async def test_a_closed_peer_and_its_owner_are_freed_without_a_garbage_collectio
     assert [ref() for ref in gone] == [None] * len(gone)
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
+@pytest.mark.parametrize("started", [False, True], ids=["before", "in"])
+async def test_a_peer_closed_before_or_in_its_handshake_is_freed_too(started: bool) -> None:  # noqa: FBT001
+    port = MediaPort(clock=time.monotonic)
+    peer = Peer("subscriber", port, new_certificate(), Owner())
+    peer.open_channels()
+    if started:
+        peer.start((("sha-256", "AB"),), 5000)
+        await asyncio.sleep(0)
+    await peer.close()
+    gone = [weakref.ref(each) for each in (peer, peer.ice, peer._dtls, peer._sctp)]
+    del peer
+    await asyncio.sleep(0)
+    assert [ref() for ref in gone] == [None] * len(gone)
+
+
 def test_all_connections_share_one_openssl_context_that_remembers_nobody() -> None:
     certificate = new_certificate()
     context = certificate._create_ssl_context(SRTP_PROFILES)

@@ -221,6 +221,7 @@ class Peer:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None  # what ended it holds its frames, and they hold this peer
         await self._sctp.stop()
         await self._dtls.stop()
         self.ice.close()
@@ -231,4 +232,7 @@ class Peer:
         for emitter in (self._dtls, self._sctp, *self._channels.values()):
             emitter.remove_all_listeners()
         self._channels.clear()
+        # Channels that were never opened still wait there (aiortc).
+        self._sctp._data_channel_queue.clear()
+        self._sctp._data_channels.clear()
         self._observer = NOBODY
