@@ -92,7 +92,7 @@ class Conversation:
         self.session = f"S_{room}" if chance.random() < 0.7 else ""  # else it is adopted, if that is noticed
         self.end = chance.choice(LINKED_ENDS if self.linked else STOCK_ENDS)
         self.jobs: list[Job] = []
-        self.asks_operator = self.opened = False
+        self.asks_operator = self.opened = self.gave_up = False
         self.workers = True
         self.plot: list[tuple[int, Callable[[], None]]] = []
         at = 0.0
@@ -223,6 +223,7 @@ class Conversation:
 
     def nobody_noticed(self) -> None:
         """The user of a room that was never adopted gives up."""
+        self.gave_up = True
         if self.room in self._server.rooms:
             self._server.delete(self.room)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, cast
 
+from roomkeeper.control import adoption, delivery, reconciler
 from roomkeeper.control import carrier as carriers
-from roomkeeper.control import delivery, reconciler
 from roomkeeper.control.adoption import Adopters, Adoption
 from roomkeeper.control.carrier import Carrier
 from roomkeeper.control.delivery import Deliveries, Receiver
@@ -159,6 +160,8 @@ class Replica:
 
 
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing happen at the same time, so that a seed says what happens."""
+    """Let nothing happen at the same time and no id be random, so that a seed says what happens."""
+    numbers = itertools.count(1)
+    monkeypatch.setattr(adoption, "new_id", lambda prefix: f"{prefix}adopted{next(numbers)}")
     for module in (carriers, delivery, reconciler):
         monkeypatch.setattr(module, "AT_ONCE", 1)
