@@ -32,8 +32,14 @@ if TYPE_CHECKING:
 
 AGENT_NAME = "lk.agent_name"
 ON_BEHALF = "lk.publish_on_behalf"
-SIP_STATUS = "sip.callStatusCode"
-"""Attributes that LiveKit writes on agents, avatars and calls."""
+CALL, CALL_STATUS = "sip.callStatus", "sip.callStatusCode"
+"""Attributes that LiveKit writes on agents, avatars and calls; the code of RFC 3261 only in some of its versions."""
+REFERRED = "roomkeeper.referred"
+"""Attribute that whoever transfers a call by REFER may set on the caller before: LiveKit itself tells a REFER from a
+BYE by nothing, both leave with CLIENT_INITIATED."""
+UNANSWERED = frozenset({"dialing", "ringing"})
+CANCELLED = 487
+"""RFC 3261, 21.4.25: ended before it was answered."""
 
 _KINDS = {
     models.ParticipantInfo.STANDARD: ParticipantKind.STANDARD,
@@ -67,17 +73,7 @@ def fact_of(event: WebhookEvent) -> RoomFact | None:
         case "room_finished":
             return RoomFinished(at=0, sid=room_sid, told_by=told_by)
         case "participant_joined":
-            return ParticipantJoined(
-                at=0,
-                sid=person.sid,
-                identity=person.identity,
-                kind=kind_of(person),
-                room_sid=room_sid,
-                agent_name=person.attributes.get(AGENT_NAME, ""),
-                on_behalf=person.attributes.get(ON_BEHALF, ""),
-                hidden=person.permission.hidden,
-                told_by=told_by,
-            )
+            return joined(person, room_sid, told_by)
         case "participant_left":
             return ParticipantLeft(
                 at=0,
@@ -87,6 +83,7 @@ def fact_of(event: WebhookEvent) -> RoomFact | None:
                 room_sid=room_sid,
                 raw=raw_reason(person),
                 sip_status=_status(person),
+                referred=person.attributes.get(REFERRED, "") not in {"", "false"},
                 hidden=person.permission.hidden,
                 told_by=told_by,
             )
@@ -107,6 +104,36 @@ def fact_of(event: WebhookEvent) -> RoomFact | None:
             return EgressEnded(at=0, egress=event.egress_info.egress_id, told_by=told_by)
         case _:
             return None
+
+
+def joined(person: models.ParticipantInfo, room_sid: str, told_by: str) -> ParticipantJoined:
+    """Say that somebody is in a room.
+
+    Args:
+        person: Who.
+        room_sid: The room's.
+        told_by: Who says so.
+    """
+    return ParticipantJoined(
+        at=0,
+        sid=person.sid,
+        identity=person.identity,
+        kind=kind_of(person),
+        room_sid=room_sid,
+        agent_name=person.attributes.get(AGENT_NAME, ""),
+        on_behalf=person.attributes.get(ON_BEHALF, ""),
+        hidden=person.permission.hidden,
+        told_by=told_by,
+    )
+
+
+def recorders(people: Iterable[models.ParticipantInfo]) -> list[str]:
+    """Return the recordings that are in a room: their participants go by the id of the egress."""
+    return [
+        person.identity
+        for person in people
+        if person.kind == models.ParticipantInfo.EGRESS and person.identity.startswith("EG_")
+    ]
 
 
 def room_of(event: WebhookEvent) -> str:
@@ -141,5 +168,8 @@ def seen(sid: str | None, people: Iterable[models.ParticipantInfo]) -> RoomSeen:
 
 
 def _status(person: models.ParticipantInfo) -> int:
-    text = person.attributes.get(SIP_STATUS, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) == len("200") else 0
+    text = person.attributes.get(CALL_STATUS, "")
+    if text.isascii() and text.isdigit() and len(text) == len("200"):
+        return int(text)
+    # No code, but the call was never answered: who left, left it ringing.
+    return CANCELLED if person.attributes.get(CALL, "") in UNANSWERED else 0
