@@ -204,7 +204,10 @@ class Conversation:
     def _completes(self) -> None:
         job = self.job
         if job is None or not job.accepted or not self._server.is_there(self.room, "ann"):
-            self.later(1, self._completes)  # nobody says goodbye to nobody
+            if self.room in self._server.rooms:
+                self.later(1, self._completes)  # nobody says goodbye to nobody
+            else:
+                self.gave_up = True  # it ended before the agent came to its end
             return
         job.say(1)
         job.spool.append(EndAsked(at=0, reason=Reason.COMPLETED, by=By.AGENT, job=job.id, detail="all asked"))

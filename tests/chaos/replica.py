@@ -68,9 +68,9 @@ class FaultyStore(Store):
         super().__init__(engine, clock=clock)
         self._faults = faults
 
-    async def open(self, opened: SessionOpened) -> Session:
+    async def open(self, opened: SessionOpened, *events: Event) -> Session:
         await self._faults.point("open, before")
-        session = await super().open(opened)
+        session = await super().open(opened, *events)
         await self._faults.point("open, after")
         return session
 

@@ -123,7 +123,7 @@ class Adoption:
                 return session
             case Open(generation=generation):
                 opened = await self._opening(room, generation, fact, attributes, mark)
-                return await self._open(opened, look=isinstance(fact, ParticipantJoined)) if opened else None
+                return await self._open(opened, sid, look=isinstance(fact, ParticipantJoined)) if opened else None
 
     async def open_for_job(
         self, room: str, generation: int, agent_name: str, *, session: str = "", metadata: str = ""
@@ -198,8 +198,10 @@ class Adoption:
             policy=self._adopters.policy(agent_name, kind),
         )
 
-    async def _open(self, opened: SessionOpened, *, look: bool = True) -> Session:
-        session = await self._store.open(opened)
+    async def _open(self, opened: SessionOpened, sid: str = "", *, look: bool = True) -> Session:
+        # Whoever opens it and dies leaves a session that knows its room: its end deletes that, and no other follows.
+        known = (RoomStarted(at=0, sid=sid, told_by="adoption"),) if sid else ()
+        session = await self._store.open(opened, *known)
         if look:
             with suppress(RoomApiFailed):  # then the reconciler's next round finds them
                 await self._store.tell(session.id, await self._rooms.look(session.room))

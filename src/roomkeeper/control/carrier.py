@@ -33,6 +33,7 @@ from roomkeeper.lifecycle.actions import (
     WriteRoomState,
 )
 from roomkeeper.lifecycle.events import (
+    ControlStarted,
     DispatchAnswered,
     DispatchFailed,
     LookFailed,
@@ -44,6 +45,8 @@ from roomkeeper.lifecycle.state import Standing, State, room_state
 from roomkeeper.lifecycle.vocabulary import ParticipantKind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from roomkeeper.control.room_api import RoomApi
     from roomkeeper.control.store.outbox import Outbox, Task
     from roomkeeper.control.store.store import Store
@@ -53,6 +56,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds for one deed; each call of the room API in it is given 5."""
+ABSENCE = 10_000
+"""Milliseconds without a look at the outbox, and of a deed that nobody did, that mean that no control plane ran."""
 AT_ONCE = 32
 """Deeds under way at the same time."""
 
@@ -101,7 +106,8 @@ class Carrier:
         self._agents = agents
         self._audience = audience
         self._metrics = metrics or Metrics()
-        self._crew = Crew(outbox, self._carry_out, AT_ONCE)
+        self._crew = Crew(self, self._carry_out, AT_ONCE)
+        self._looked_at: int | None = None
 
     def wake(self) -> None:
         """Look at the outbox now: somebody has just told a session something."""
@@ -114,6 +120,36 @@ class Carrier:
     async def carry_out_due(self) -> int:
         """Carry out what is due; returns how many deeds that were."""
         return await self._crew.once()
+
+    async def claim(self, most: int) -> list[Task]:
+        """Claim what is due; see `crew.Claimant`."""
+        await self._notice_absence()
+        return await self._outbox.claim(most)
+
+    async def renew(self, deeds: Collection[Task]) -> None:
+        """Hold on to what is under way."""
+        await self._outbox.renew(deeds)
+
+    async def due_in(self) -> float | None:
+        """Return the seconds until something will be due."""
+        return await self._outbox.due_in()
+
+    async def _notice_absence(self) -> None:
+        """Treat a process that was stopped, and that no other stood in for, like one that starts.
+
+        A machine that was suspended wakes up with alarms that are due and with spools and webhooks that had no time to
+        arrive.
+        """
+        now, looked_at = await self._store.now(), self._looked_at
+        self._looked_at = now
+        if looked_at is None or now - looked_at < ABSENCE:
+            return
+        due = await self._outbox.next_due()
+        if due is None or now - due < ABSENCE:
+            return
+        logger.warning("the control plane was stopped", extra={"seconds": (now - looked_at) / 1000})
+        for session in await self._store.unsettled():
+            await self._store.tell(session.id, ControlStarted(at=0))
 
     async def _carry_out(self, task: Task) -> bool:
         try:

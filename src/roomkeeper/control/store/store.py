@@ -101,17 +101,25 @@ class Store:
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
-    async def open(self, opened: SessionOpened) -> Session:
+    async def open(self, opened: SessionOpened, *events: Event) -> Session:
         """Begin a session, or return the one that has this room and generation.
 
         Two who open the same at once get the same: whoever comes second finds the first's.
+
+        Args:
+            opened: The first line of its journal.
+            events: What it is to know from its first moment on; left out if it was there before.
         """
 
         def begin_at(now: int) -> tuple[Session, NewRow, Writes]:
-            event = replace(opened, at=now)
-            session, actions = begin(event)
+            first, later = replace(opened, at=now), [replace(event, at=now) for event in events]
+            session, actions = begin(first)
+            asked = [actions]
+            for event in later:
+                session, actions = transition(session, event)
+                asked.append(actions)
             new = NewRow(session.room, session.generation, session.agent_name, session.opened_at, policy_of(session))
-            return session, new, writes_of(None, session, 0, [event], [actions], now)
+            return session, new, writes_of(None, session, 0, [first, *later], asked, now)
 
         session = await self._in_turn(lambda: self._ledger.open(begin_at))
         return session if session is not None else await self._of_room(opened.room, opened.generation)
