@@ -29,7 +29,7 @@ from roomkeeper.wire.ids import new_id
 from roomkeeper.wire.tokens import Claims, VideoGrants, mint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from livekit.agents import AgentServer, JobContext
 
@@ -97,6 +97,8 @@ class _Wrapped:
         self._url = url
         self._parent: Parent | None = None
         self._devmode = False
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._run, self._drain, self._aclose = server.run, server.drain, server.aclose
         server.run = self.run  # type: ignore[method-assign]
         server.drain = self.drain  # type: ignore[method-assign]
@@ -114,15 +116,22 @@ class _Wrapped:
             log.warning("set ROOMKEEPER_URL: without a control plane nobody replaces an agent that dies")
         place = local.Place.of(new_id("W_"), settings.folder)
         self._install(place, devmode=devmode)
-        async with AsyncExitStack() as stack:
-            parent = Parent(place, url=settings.url, hello=self._hello(place), token=self._token)
-            try:
-                self._parent = await stack.enter_async_context(parent)
-            except (SpoolUnusable, OSError) as error:
-                log.error("sessions are not kept", extra={"error": str(error)})  # noqa: TRY400 - says all there is
-            else:
-                self._server.on("worker_started", self._watch)
-            await self._run(devmode=devmode, unregistered=unregistered)
+        self._ended.clear()
+        try:
+            async with AsyncExitStack() as stack:
+                parent = Parent(place, url=settings.url, hello=self._hello(place), token=self._token)
+                try:
+                    self._parent = await stack.enter_async_context(parent)
+                except (SpoolUnusable, OSError) as error:
+                    log.error("sessions are not kept", extra={"error": str(error)})  # noqa: TRY400 - says all there is
+                else:
+                    self._server.on("worker_started", self._watch)
+                await self._run(devmode=devmode, unregistered=unregistered)
+                if self._parent is not None:
+                    await self._parent.flush(FLUSH)
+        finally:
+            self._parent = None
+            self._ended.set()
 
     async def drain(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever the original takes
         """Take no more jobs; have the sessions taken over, and wait until no job is left, as long as the original."""
@@ -135,11 +144,13 @@ class _Wrapped:
             with contextlib.suppress(TimeoutError):
                 await self.drain(timeout=HAND_OVER_IN_DEVELOPMENT)
         await self._aclose()
-        if self._parent is not None:
-            await self._parent.flush(FLUSH)
+        # Whoever closes the server ends the event loop next: `run` has to be through with its part.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH + 1):
+                await self._ended.wait()
 
     @contextlib.asynccontextmanager
-    async def _leaving(self) -> Any:  # noqa: ANN401 - an async iterator, which mypy infers
+    async def _leaving(self) -> AsyncIterator[None]:
         leaving = asyncio.create_task(self._parent.leave()) if self._parent is not None else None
         try:
             yield
