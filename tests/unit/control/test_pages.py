@@ -1,64 +1,60 @@
+"""The pages: what is served, and what they may do."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from starlette.testclient import TestClient
 
 from roomkeeper import __version__
-from roomkeeper.control.app import create_app
 from roomkeeper.control.assets import content_security_policy
-from roomkeeper.control.config import ControlConfig
+from tests.unit.control.serving import Site, site
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+WAYS_OUT = ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/assets/%2e%2e/%2e%2e/secret", "/console/%2e%2e/secret")
 
 
 @pytest.fixture
-def pages(tmp_path: Path) -> Path:
-    assets = tmp_path / "interview" / "assets"
-    assets.mkdir(parents=True)
-    (tmp_path / "interview" / "index.html").write_text("<!doctype html><title>Interview</title>")
-    (assets / "index-abc123.js").write_text("1")
-    return tmp_path
+async def served(tmp_path: Path) -> AsyncIterator[Site]:
+    for page in ("interview", "console"):
+        assets = tmp_path / "pages" / page / "assets"
+        assets.mkdir(parents=True)
+        (assets.parent / "index.html").write_text(f"<!doctype html><title>{page}</title>")
+        (assets / "index-abc123.js").write_text("1")
+    (tmp_path / "pages" / "secret").write_text("secret")
+    async with site(tmp_path, dev=True, livekit_url="ws://127.0.0.1:7880") as served:
+        yield served
 
 
-def client_of(pages: Path) -> TestClient:
-    return TestClient(create_app(ControlConfig(dev=True, pages=pages)), base_url="http://localhost:8080")
+async def test_pages_are_asked_for_anew_and_hashed_files_are_kept_for_ever(served: Site) -> None:
+    for path, title in (("/", "interview"), ("/console/", "console")):
+        page = await served("GET", path)
+        assert (page.status, page.headers["cache-control"]) == (200, "no-cache")
+        assert f"<title>{title}</title>" in page.text
+        script = await served("GET", f"{path}assets/index-abc123.js")
+        assert (script.status, script.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+        missing = await served("GET", f"{path}assets/index-other.js")
+        assert missing.status == 404
+        assert "immutable" not in missing.headers.get("cache-control", "")
 
 
-def test_the_page_is_asked_for_anew_each_time(pages: Path) -> None:
-    response = client_of(pages).get("/")
-    assert response.status_code == 200
-    assert "<title>Interview</title>" in response.text
-    assert response.headers["cache-control"] == "no-cache"
+async def test_nothing_outside_of_the_folder_is_served(served: Site) -> None:
+    for path in WAYS_OUT:
+        assert (path, (await served("GET", path)).status) == (path, 404)
 
 
-def test_hashed_files_are_kept_for_ever(pages: Path) -> None:
-    response = client_of(pages).get("/assets/index-abc123.js")
-    assert response.status_code == 200
-    assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
-
-
-def test_a_missing_file_is_not_found_and_not_kept(pages: Path) -> None:
-    response = client_of(pages).get("/assets/index-other.js")
-    assert response.status_code == 404
-    assert "immutable" not in response.headers.get("cache-control", "")
-
-
-@pytest.mark.parametrize("path", ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/assets/%2e%2e/%2e%2e/secret"])
-def test_nothing_outside_of_the_folder_is_served(pages: Path, path: str) -> None:
-    (pages / "secret").write_text("secret")
-    assert client_of(pages).get(path).status_code == 404
-
-
-def test_a_page_may_run_its_own_files_and_reach_its_room_server_only(pages: Path) -> None:
-    policy = client_of(pages).get("/").headers["content-security-policy"]
-    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+async def test_a_page_may_run_its_own_files_and_reach_its_room_server_only(served: Site) -> None:
+    headers = (await served("GET", "/")).headers
+    directives = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
     assert directives["default-src"] == "'none'"
     assert directives["script-src"] == "'self'"
     assert directives["connect-src"] == "'self' ws://127.0.0.1:7880 http://127.0.0.1:7880"
     assert directives["frame-ancestors"] == "'none'"
+    assert "microphone=(self)" in headers["permissions-policy"]
+    assert "camera=()" in headers["permissions-policy"]
 
 
 def test_a_secure_room_server_is_reached_securely_only() -> None:
@@ -66,22 +62,29 @@ def test_a_secure_room_server_is_reached_securely_only() -> None:
     assert "connect-src 'self' wss://rooms.example.com https://rooms.example.com;" in policy
 
 
-def test_the_microphone_is_for_the_page_alone_and_the_camera_for_nobody(pages: Path) -> None:
-    headers = client_of(pages).get("/").headers
-    assert "microphone=(self)" in headers["permissions-policy"]
-    assert "camera=()" in headers["permissions-policy"]
-    assert headers["x-content-type-options"] == "nosniff"
+async def test_every_answer_is_guarded_also_one_that_refuses(served: Site) -> None:
+    for path in ("/", "/console/", "/healthz", "/metrics", "/api/sessions", "/nothing", "/openapi.json"):
+        headers = (await served("GET", path)).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "no-referrer", path
+        assert "default-src 'none'" in headers["content-security-policy"], path
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
 
 
-def test_without_built_pages_the_answer_says_what_to_do(tmp_path: Path) -> None:
-    client = client_of(tmp_path)
-    response = client.get("/")
-    assert response.status_code == 503
-    assert "make setup" in response.text
-    assert client.get("/readyz").status_code == 503
+async def test_without_built_pages_the_answer_says_what_to_do(tmp_path: Path) -> None:
+    async with site(tmp_path, dev=True) as served:
+        page = await served("GET", "/")
+        assert page.status == 503
+        assert "make setup" in page.text
 
 
-def test_health_and_readiness_are_told(pages: Path) -> None:
-    client = client_of(pages)
-    assert client.get("/healthz").json() == {"status": "ok", "version": __version__}
-    assert client.get("/readyz").json() == {"status": "ok"}
+async def test_health_and_readiness_are_told(served: Site) -> None:
+    assert (await served("GET", "/healthz")).json == {"status": "ok", "version": __version__}
+    assert (await served("GET", "/readyz")).json == {"status": "ok"}
+    await served.plane.engine.dispose()
+    served.plane.store.find = _refuse  # type: ignore[method-assign]
+    assert (await served("GET", "/readyz")).status == 503
+
+
+async def _refuse(name: str) -> None:
+    raise OSError
