@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from livekit.agents import Agent, RunContext, function_tool
+from livekit.agents.llm import FunctionCall, FunctionCallOutput
+
+from roomkeeper.agent import local
+from roomkeeper.agent.resumed import SORRY
+from roomkeeper.wire import link
+from tests.unit.agent.session.stagehand import Show, Talker, attached, person, show
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import roomkeeper
+
+START = 1_795_245_000_000
+
+
+class Book:
+    """The journal of a session, as the control plane serves it."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.asked: list[dict[str, str]] = []
+
+    def add(self, kind: str, data: dict[str, Any], *, job: str = "AJ_0") -> None:
+        line = len(self.lines) + 1
+        self.lines.append(
+            {"line": line, "epoch": 1, "job": job, "seq": line, "at": START + line * 1000, "type": kind, "data": data}
+        )
+
+    def message(self, role: str, text: str, **more: Any) -> None:
+        number = len(self.lines) + 1
+        item = {"id": f"item_{number}", "type": "message", "role": role, "content": [text]}
+        self.add("item", {"item": item | {"created_at": START / 1000 + number} | more})
+
+    async def serve(self, request: web.Request) -> web.Response:
+        self.asked.append({**request.query, "authorization": request.headers["Authorization"]})
+        after, limit = int(request.query["after"]), 2
+        lines = self.lines[after : after + limit]
+        more = after + limit < len(self.lines)
+        return web.json_response({"lines": lines, "next": lines[-1]["line"] if more else None})
+
+
+@asynccontextmanager
+async def replaced(book: Book, *answers: Any, muted: bool = False, people: Any = None) -> AsyncIterator[Show]:
+    """The stage of a second agent."""
+    app = web.Application()
+    app.router.add_get("/api/sessions/S_1/journal", book.serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    try:
+        async with show(*answers, epoch=2, people=[person("ada")] if people is None else people) as stage:
+            stage.desk.parent = local.Parent(url=f"http://127.0.0.1:{port}", token="secret", linked=True)
+            stage.desk.answer = attached(epoch=2, resumed=True, muted=muted)
+            yield stage
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_resumed_agent_has_the_conversation_and_does_not_greet() -> None:
+    book = Book()
+    book.add("agent", {"id": "talker"})
+    book.message("assistant", "Hello and welcome. What is your name?")
+    book.message("user", "Ada.")
+    book.message("assistant", "Nice to meet you, Ada.")
+    async with replaced(book, "Where were we?") as stage:
+        kept = await stage.start(Talker)
+        await stage.until(stage.heard)
+        texts = [item.text_content for item in stage.session.history.messages()]
+    assert kept.resumed
+    assert stage.heard() == "Where were we?"
+    assert texts[:3] == ["Hello and welcome. What is your name?", "Ada.", "Nice to meet you, Ada."]
+    assert [item.text_content for item in stage.model.asked[0].messages() if item.role == "user"] == ["Ada."]
+    assert book.asked[0]["authorization"] == "Bearer secret"
+    assert len(book.asked) == 2  # page by page
+    assert [data["item"]["id"] for data in stage.desk.of("item") if data["item"]["id"] == "item_2"] == []
+
+
+async def test_a_question_that_was_not_answered_is_answered() -> None:
+    book = Book()
+    book.message("assistant", "Hello.")
+    book.message("user", "What time is it?")
+    async with replaced(book, "It is four.") as stage:
+        await stage.start(Talker)
+        await stage.until(stage.heard)
+    assert stage.heard() == "It is four."
+    last = [item for item in stage.model.asked[0].messages() if item.role == "user"][-1]
+    assert last.text_content == "What time is it?"
+
+
+async def test_a_sentence_that_was_cut_off_is_said_from_its_beginning() -> None:
+    book = Book()
+    book.message("user", "Go on.")
+    book.add("said", {"text": "Very good. Now tell me about a project you are proud of."})
+    book.add("heard", {"text": "Very good. "})
+    book.add("heard", {"text": "Now tell me"})
+    async with replaced(book) as stage:
+        await stage.start(Talker)
+        await stage.until(lambda: "proud" in stage.heard())
+        cut = next(item for item in stage.session.history.messages() if item.interrupted)
+    assert stage.heard() == f"{SORRY} Now tell me about a project you are proud of."
+    assert cut.text_content == "Very good. Now tell me"
+    assert [data["item"]["id"] for data in stage.desk.of("item")][0] == "heard_AJ_0_3"
+    assert stage.model.asked == []
+
+
+async def test_a_tool_that_was_cut_off_is_closed_with_an_unknown_outcome() -> None:
+    class Payer(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="Pay.")
+
+        @function_tool
+        async def pay(self, context: RunContext[Any]) -> str:
+            """Pay."""
+            raise AssertionError("it must not run again by itself")
+
+    book = Book()
+    book.message("user", "Please pay.")
+    book.add("tool_started", {"call_id": "call_1", "name": "pay", "arguments": "{}"})
+    async with replaced(book, "I am checking whether that was paid.") as stage:
+        await stage.start(Payer)
+        await stage.until(stage.heard)
+    items = stage.model.asked[0].items
+    (called,) = [item for item in items if isinstance(item, FunctionCall)]
+    (output,) = [item for item in items if isinstance(item, FunctionCallOutput)]
+    assert (called.name, called.call_id, output.call_id, output.is_error) == ("pay", "call_1", "call_1", True)
+    assert "unknown" in output.output
+
+
+async def test_nothing_to_resume_is_a_beginning() -> None:
+    book = Book()
+    book.add("started", {"agent": "talker"})
+    async with replaced(book) as stage:
+        kept = await stage.start(Talker)
+        await stage.until(stage.heard)
+    assert not kept.resumed
+    assert stage.heard() == "Hello and welcome."
+
+
+async def test_on_resume_is_given_what_happened() -> None:
+    given: list[roomkeeper.Resumed] = []
+
+    class Host(Talker):
+        async def on_resume(self, resumed: roomkeeper.Resumed) -> None:
+            given.append(resumed)
+            self.session.say("Back again.")
+
+    book = Book()
+    book.message("user", "Hi.")
+    book.message("assistant", "Hello.")
+    async with replaced(book) as stage:
+        await stage.start(Host)
+        await stage.until(stage.heard)
+    assert stage.heard() == "Back again."
+    (resumed,) = given
+    assert (resumed.epoch, resumed.unanswered, resumed.handed_over) == (2, False, False)
+    assert [item.text_content for item in resumed.history.messages()] == ["Hi.", "Hello."]
+
+
+async def test_the_agent_that_was_in_charge_goes_on_with_its_userdata() -> None:
+    class Closer(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="Close.")
+
+    class Codec:
+        version = 2
+
+        def dump(self, userdata: dict[str, int]) -> dict[str, int]:
+            return userdata
+
+        def load(self, version: int, value: dict[str, int]) -> dict[str, int]:
+            return {**value, "read": version}
+
+    book = Book()
+    for agent in ("talker", "closer"):
+        book.add("agent", {"id": agent})
+    book.add("userdata", {"version": 1, "value": {"asked": 3}})
+    book.message("assistant", "Almost done.")
+    async with replaced(book) as stage:
+        await stage.start(Talker, agents=[Closer], userdata=Codec())
+        assert type(stage.session.current_agent) is Closer
+        assert stage.session.userdata == {"asked": 3, "read": 1}
+
+
+async def test_a_successor_waits_for_its_turn_and_then_knows_what_was_said_meanwhile() -> None:
+    book = Book()
+    book.message("assistant", "Hello. What is your name?")
+    async with replaced(book, "Nice to meet you, Ada.", muted=True) as stage:
+        await stage.start(Talker)
+        stage.room.writes("ada", "Do not answer this.")
+        await stage.until(lambda: stage.desk.of("started"))
+        book.message("user", "Ada.")
+        assert stage.heard() == ""
+        stage.desk.tell(link.Unmute(job="AJ_1"))
+        await stage.until(stage.heard)
+        texts = [item.text_content for item in stage.session.history.messages()]
+    assert stage.heard() == "Nice to meet you, Ada."
+    assert texts[:2] == ["Hello. What is your name?", "Ada."]
+    assert len(stage.model.asked) == 1
+
+
+async def test_a_successor_whose_user_has_nothing_to_hear_says_nothing() -> None:
+    book = Book()
+    book.message("assistant", "Hello. What is your name?")
+    async with replaced(book, "Nice to meet you, Ada.", muted=True) as stage:
+        await stage.start(Talker)
+        stage.desk.tell(link.Unmute(job="AJ_1"))
+        stage.room.writes("ada", "Too early, perhaps.")
+        await stage.until(lambda: len(book.asked) > 1)
+        await stage.until(lambda: not stage.kept._stage.silence)  # type: ignore[union-attr]
+        assert stage.heard() == ""
+        stage.room.writes("ada", "Ada.")
+        await stage.until(stage.heard)
+    assert stage.heard() == "Nice to meet you, Ada."
+
+
+async def test_resumed_into_an_empty_room_it_waits_for_the_user_to_return() -> None:
+    book = Book()
+    book.message("assistant", "What is your name?")
+    async with replaced(book, "You are back. What is your name?", people=[]) as stage:
+        await stage.start(Talker)
+        await stage.until(lambda: stage.desk.of("started"))
+        assert stage.heard() == ""
+        stage.room.joins(person("ada"))
+        await stage.until(stage.heard)
+    assert stage.heard() == "You are back. What is your name?"
+    assert len(stage.model.asked) == 1

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from livekit import rtc
+from livekit.agents import Agent, function_tool
+from livekit.agents.voice.room_io import RoomOptions
+
+from roomkeeper.agent.start import Dismissed
+from roomkeeper.errors import ConfigError
+from roomkeeper.wire import link
+from tests.unit.agent.session.stagehand import FakeDesk, Talker, call, person, show
+
+
+async def test_a_session_is_journaled_from_its_greeting_on() -> None:
+    async with show(people=[person("ada")]) as stage:
+        kept = await stage.start(Talker)
+        await stage.until(lambda: any(item["item"].get("role") == "assistant" for item in stage.desk.of("item")))
+    assert (kept.session_id, kept.resumed, kept.metadata) == ("S_1", False, "of the app")
+    assert stage.heard() == "Hello and welcome."
+    assert [data["text"] for data in stage.desk.of("said")] == ["Hello and welcome."]
+    assert stage.desk.of("agent") == [{"id": "talker"}]
+    assert stage.desk.kinds.index("said") < stage.desk.kinds.index("heard")
+    (spoken,) = [data["item"] for data in stage.desk.of("item") if data["item"]["type"] == "message"]
+    assert spoken["content"] == ["Hello and welcome."]
+
+
+async def test_a_tool_is_journaled_before_it_runs_and_with_its_result() -> None:
+    seen: list[list[str]] = []
+    desks: list[FakeDesk] = []
+
+    class Clerk(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="File.")
+
+        @function_tool
+        async def file(self, what: str) -> str:
+            """File something."""
+            seen.append(desks[0].kinds)
+            return "filed"
+
+    async with show(call("file", '{"what":"form"}'), "It is filed.", people=[person("ada")]) as stage:
+        desks.append(stage.desk)
+        await stage.start(Clerk)
+        stage.room.writes("ada", "Please file the form.")
+        await stage.until(lambda: "It is filed." in stage.heard())
+    assert "tool_started" in seen[0]
+    assert "tool_ended" not in seen[0]
+    (started,) = stage.desk.of("tool_started")
+    assert (started["name"], started["arguments"]) == ("file", '{"what": "form"}')
+    assert [(data["output"], data["is_error"]) for data in stage.desk.of("tool_ended")] == [("filed", False)]
+    types = [data["item"]["type"] for data in stage.desk.of("item")]
+    assert types.count("function_call") >= 1
+    assert types.count("function_call_output") == 1
+
+
+async def test_the_reasons_of_the_room_are_journaled_raw() -> None:
+    ada = person("ada")
+    async with show(people=[ada]) as stage:
+        await stage.start(Talker)
+        stage.room.leaves(ada, rtc.DisconnectReason.CONNECTION_TIMEOUT)
+    assert {
+        "event": "participant_disconnected",
+        "identity": "ada",
+        "sid": "PA_ada",
+        "kind": "STANDARD",
+        "reason": "CONNECTION_TIMEOUT",
+    } in stage.desk.of("room")
+
+
+async def test_a_room_deleted_on_close_contradicts_the_policy() -> None:
+    async with show() as stage:
+        with pytest.raises(ConfigError, match="delete_room_on_close"):
+            await stage.start(Talker, room_options=RoomOptions(delete_room_on_close=True))
+
+
+async def test_a_job_that_is_fenced_ends_before_it_is_in_the_room() -> None:
+    async with show() as stage:
+        stage.desk.answer = link.Fenced(job="AJ_1", why="epoch 2 is in charge")
+        with pytest.raises(Dismissed):
+            await stage.start(Talker)
+    assert stage.desk.kinds == ["done"]
+
+
+async def test_an_agent_fenced_later_says_no_more_and_leaves() -> None:
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Talker)
+        stage.desk.tell(link.Fenced(job="AJ_1", why="epoch 2 is in charge"))
+        await stage.until(lambda: stage.shut_down)
+        stage.room.writes("ada", "Are you there?")
+    assert stage.room.connected is False
+    assert stage.desk.kinds[-1] == "done"
+    assert "end" not in stage.desk.kinds
+    assert stage.model.asked == []
+
+
+async def test_without_a_control_plane_the_agent_talks() -> None:
+    async with show(people=[person("ada")]) as stage:
+        stage.desk.answer = None
+        kept = await stage.start(Talker)
+        await stage.until(stage.heard)
+        stage.desk.tell(_late := _attached())
+        assert kept.session_id == _late.session
+
+
+async def test_a_handler_that_fails_stops_neither_the_others_nor_the_end() -> None:
+    told: list[Any] = []
+
+    def fails(_: object) -> None:
+        raise TypeError("of the application")
+
+    async with show(people=[person("ada")]) as stage:
+        stage.session.on("close", fails)
+        stage.session.on("close", told.append)
+        kept = await stage.start(Talker)
+        kept.end("completed")
+        await stage.until(lambda: stage.shut_down)
+    assert len(told) == 1
+    assert stage.desk.kinds[-1] == "done"
+
+
+async def test_shutdown_callbacks_are_guarded_from_each_other() -> None:
+    ran: list[str] = []
+
+    async def fails() -> None:
+        raise RuntimeError("of the application")
+
+    async def runs(reason: str) -> None:
+        ran.append(reason)
+
+    async with show() as stage:
+        stage.ctx.add_shutdown_callback(fails)
+        await stage.start(Talker)
+        stage.ctx.add_shutdown_callback(runs)
+        for callback in stage.ctx._shutdown_callbacks:
+            await callback("over")
+    assert ran == ["over"]
+
+
+def _attached() -> link.Attached:
+    from tests.unit.agent.session.stagehand import attached
+
+    return attached()
