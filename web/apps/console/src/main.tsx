@@ -6,6 +6,9 @@ import { App } from "./app";
 import { Gate } from "./gate";
 import { signIn } from "./signin";
 
+// A link opened in a tab that shows the console already changes nothing but the fragment.
+addEventListener("hashchange", () => location.hash.startsWith("#token=") && location.reload());
+
 const root = document.getElementById("root");
 if (root) {
   const page = createRoot(root);

@@ -58,6 +58,7 @@ async function* connection(api: Api, last: string, outer: AbortSignal) {
   const aborter = new AbortController();
   const abort = () => aborter.abort();
   outer.addEventListener("abort", abort);
+  globalThis.addEventListener?.("offline", abort); // the browser knows at once, and leaves the stream hanging
   let alarm = setTimeout(abort, SILENCE);
   try {
     const headers: Record<string, string> = last ? { "Last-Event-ID": last } : {};
@@ -74,6 +75,7 @@ async function* connection(api: Api, last: string, outer: AbortSignal) {
   } finally {
     clearTimeout(alarm);
     outer.removeEventListener("abort", abort);
+    globalThis.removeEventListener?.("offline", abort);
     aborter.abort();
   }
 }

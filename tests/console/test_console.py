@@ -1,0 +1,89 @@
+"""The operator's console: whoever signs in sees every session as it goes, and why it ended."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.async_api import expect
+
+from roomkeeper.lifecycle.events import Noted
+
+if TYPE_CHECKING:
+    from tests.console.conftest import Desk
+
+pytestmark = pytest.mark.timeout(90)
+REPOSITORY = Path(__file__).parents[2]
+SCREENSHOTS = REPOSITORY / "artifacts" / "console"
+AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+async def barriers(desk: Desk) -> list[str]:
+    """What keeps people out, as axe finds it."""
+    if not await desk.page.evaluate("'axe' in globalThis"):
+        await desk.page.evaluate(AXE.read_text())  # by the debugger: the page's policy allows no foreign script
+    found: dict[str, Any] = await desk.page.evaluate("axe.run()")
+    return [f"{each['id']}: {node['html']}" for each in found["violations"] for node in each["nodes"]]
+
+
+async def test_an_operator_watches_a_session_ends_it_and_reads_why(desk: Desk) -> None:
+    page, house = desk.page, desk.house
+    await page.goto(f"{desk.url}/console/")
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert await barriers(desk) == []
+    await page.goto(desk.link())
+    await expect(page.get_by_text("live", exact=True).first).to_be_visible()
+    assert "token" not in page.url
+
+    user = await house.join("ann", "tea")
+    await house.join("agent", "tea", agent=True)
+    row = page.get_by_role("link", name=re.compile("tea"))
+    await expect(row).to_contain_text("live")
+    await expect(row).to_contain_text("ann")
+    await row.click()
+
+    session = await house.plane.store.find("tea")
+    assert session is not None
+    await expect(page.get_by_role("heading", name="tea")).to_be_visible()
+    item = {"id": "item_1", "type": "message", "role": "assistant", "content": ["Good morning, Ann."]}
+    await house.plane.store.tell(session.id, Noted(at=0, job="AJ_x", seq=1, what="item", data={"item": item}))
+    house.plane.carrier.wake()
+    await expect(page.get_by_text("Good morning, Ann.")).to_be_visible()
+    await expect(page.get_by_role("img", name=re.compile("^ann: standard ann, from"))).to_be_visible()
+    assert await barriers(desk) == []
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=SCREENSHOTS / "live.png")
+
+    await page.get_by_role("button", name="End session").click()
+    await page.get_by_label("What the user is told").fill("We close at five.")
+    await page.get_by_role("button", name="End for everybody").click()
+    await expect(page.locator("main .badge").first).to_have_text("operator_ended")
+    await expect(page.get_by_role("region", name="Why")).to_contain_text("operator")
+    await expect(row).to_have_count(0)  # the list shows what goes on
+    await page.get_by_text("ended", exact=False).locator("visible=true").first.click()
+    await expect(row).to_contain_text("operator_ended")
+    await user.wait_for_disconnect()
+    assert await barriers(desk) == []
+    await page.screenshot(path=SCREENSHOTS / "ended.png")
+    assert desk.problems == []
+
+
+async def test_a_console_goes_on_where_its_connection_broke(desk: Desk) -> None:
+    page, house = desk.page, desk.house
+    await page.goto(desk.link())
+    await expect(page.get_by_role("status").first).to_have_text("live")
+    await page.context.set_offline(True)
+    await expect(page.get_by_role("status").first).to_have_text("connecting…")
+    await house.join("ann", "tea")
+    await house.join("agent", "tea", agent=True)
+    await page.context.set_offline(False)
+    await expect(page.get_by_role("link", name=re.compile("tea"))).to_contain_text("ann")
+
+
+async def test_a_used_or_forged_link_does_not_sign_in(desk: Desk) -> None:
+    page = desk.page
+    await page.goto(f"{desk.url}/console/#token=forged")
+    await expect(page.get_by_role("alert")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
