@@ -34,11 +34,11 @@ dev: setup ## Start room server, interviewer and page on this machine
 
 test: setup chromium $(JS_MODULES) ## Run every test: python, web, conformance, browser, install
 	npm --prefix web test
-	$(BIN)/coverage run -m pytest tests/unit tests/architecture
+	$(BIN)/pytest -n 2 --cov --cov-report= --cov-fail-under=0 tests/unit tests/architecture
 	$(BIN)/coverage report --include="src/roomkeeper/lifecycle/*" --fail-under=100
 	$(BIN)/coverage report
-	$(BIN)/pytest --ignore=tests/unit --ignore=tests/architecture || { \
-		echo "Once more, alone: what passes now has a race that is to be found."; \
+	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/unit --ignore=tests/architecture || { \
+		echo "Once more, one by one: what passes now has a race that is to be found."; \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
 check: lint types contracts test ## Do exactly what CI does
