@@ -169,6 +169,8 @@ class Desk:
                     await self._beat(frame)
                 case Hello():
                     raise Misuse("`hello` is said once.")
+                case Events() if not lines.in_order(frame.events):
+                    raise Misuse("`events.events` has to be in order, from line 1 on.")
                 case _:
                     await self._queue(frame)
 
@@ -254,8 +256,6 @@ class Desk:
 
     async def _events(self, place: Place, frame: Events) -> None:
         job, said = frame.job, frame.events
-        if not lines.in_order(said):
-            raise Misuse("`events.events` has to be in order, from line 1 on.")
         insists = bool(said) and place.gap == said[0].seq
 
         def news(session: Session) -> Sequence[Event]:

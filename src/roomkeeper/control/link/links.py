@@ -165,8 +165,8 @@ class Links:
             return  # the replica that takes over tells it
         try:
             await desk.leave()
-        except (SQLAlchemyError, NoSuchSession):
-            logger.exception("links could not be noted as lost")
+        except Exception:
+            logger.exception("links could not be noted as lost")  # their leases tell
         logger.info("worker unlinked", extra={"worker": desk.worker})
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
