@@ -125,7 +125,7 @@ class Store:
         return session if session is not None else await self._of_room(opened.room, opened.generation)
 
     async def tell(self, session: str, *events: Event, source: str = "") -> Told:
-        """Tell a session what has happened, in order, in one transaction.
+        """Tell a session what has happened, in order, in one transaction. One that was purged hears nothing any more.
 
         Args:
             session: Its id.
@@ -153,7 +153,7 @@ class Store:
             if row is None:
                 raise NoSuchSession(f"{session!r}.")
             found = self._read.session(session, row.body, row.policy)
-            events = () if repeated else choose(found)
+            events = () if repeated or found.purged_at is not None else choose(found)
             if not events:
                 return Told(found, (), repeated=repeated), None
             moved = found
