@@ -1,4 +1,4 @@
-"""Write what is generated from the tables of `roomkeeper.lifecycle`: reference pages and TypeScript.
+"""Write what is generated from the tables of the core: reference pages, TypeScript, the schema of the report.
 
 python -m tools.generate          writes the files
 python -m tools.generate --check  writes nothing, and fails if one of them is stale
@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roomkeeper.control.report_schema import SCHEMA
 from roomkeeper.lifecycle import bounds, policy
 from roomkeeper.lifecycle.evidence import CLOSINGS, DEPARTURES
 from roomkeeper.lifecycle.machine import COLUMNS, TABLE, Never
@@ -194,6 +195,7 @@ def files() -> dict[Path, str]:
         ROOT / "docs/reference/reasons.md": reasons(),
         ROOT / "docs/reference/states.md": states(),
         ROOT / "docs/reference/policy.md": settings(),
+        ROOT / "docs/reference/report.schema.json": json.dumps(SCHEMA, indent=2) + "\n",
         ROOT / "web/packages/client/src/generated.ts": typescript(),
     }
 

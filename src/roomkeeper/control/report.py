@@ -1,14 +1,16 @@
 """The report: what a conversation was, built from its journal and nothing else. Pure.
 
 It is built anew for each revision, so a fact that comes late (a spool of a dead machine, a recording's end) is in the
-next one. Its shape is versioned and published as JSON Schema (`SCHEMA`).
+next one. Its shape is versioned and published as JSON Schema (`report_schema`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from roomkeeper.control import conversation
+from roomkeeper.control.report_schema import SCHEMA, VERSION
 from roomkeeper.lifecycle.events import (
     AgentAttached,
     AgentDone,
@@ -27,94 +29,10 @@ from roomkeeper.lifecycle.replay import moments
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from roomkeeper.lifecycle.events import Event, SessionOpened
     from roomkeeper.lifecycle.state import Session
-
-VERSION: Final = 1
-"""Of the report's schema: a field may be added without a new one, never renamed or removed."""
-
-_TIME: Final[Mapping[str, object]] = {"type": ["string", "null"], "format": "date-time"}
-_TEXT: Final[Mapping[str, object]] = {"type": ["string", "null"]}
-
-SCHEMA: Final[Mapping[str, object]] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "Roomkeeper report",
-    "type": "object",
-    "required": ["v", "revision", "session", "room", "generation", "reason", "participants", "items", "epochs", "gaps"],
-    "properties": {
-        "v": {"const": VERSION},
-        "revision": {"type": "integer", "minimum": 1},
-        "session": {"type": "string", "pattern": "^S_"},
-        "room": {"type": "string"},
-        "generation": {"type": "integer", "minimum": 1},
-        "room_sids": {"type": "array", "items": {"type": "string"}},
-        "agent_name": {"type": "string"},
-        "reason": {"enum": [*map(str, REASONS)]},
-        "by": {"type": "string"},
-        "outcome": {"enum": ["finished", "abandoned", "failed"]},
-        "message": {"type": "string"},
-        "detail": _TEXT,
-        "data": {},
-        "because": {"type": "string"},
-        "opened_at": _TIME,
-        "live_at": _TIME,
-        "ended_at": _TIME,
-        "participants": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["identity", "kind", "sid"],
-                "properties": {
-                    "identity": {"type": "string"},
-                    "kind": {"type": "string"},
-                    "sid": {"type": "string"},
-                    "joined_at": _TIME,
-                    "left_at": _TIME,
-                    "raw_reason": _TEXT,
-                },
-            },
-        },
-        "items": {"type": "array", "items": {"type": "object"}},
-        "epochs": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["number"],
-                "properties": {
-                    "number": {"type": "integer", "minimum": 1},
-                    "job": _TEXT,
-                    "identity": _TEXT,
-                    "attached_at": _TIME,
-                    "over_at": _TIME,
-                    "end": {"enum": ["done", "lost", None]},
-                    "exit": {"type": ["integer", "null"]},
-                },
-            },
-        },
-        "usage": {"type": "array", "items": {"type": "object"}},
-        "recordings": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"egress": {"type": "string"}, "started_at": _TIME, "ended_at": _TIME},
-            },
-        },
-        "gaps": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["job", "from", "to"],
-                "properties": {
-                    "job": {"type": "string"},
-                    "from": {"type": "integer", "minimum": 1},
-                    "to": {"type": ["integer", "null"]},
-                },
-            },
-        },
-    },
-}
 
 
 def build(journal: Sequence[SessionOpened | Event], revision: int) -> dict[str, object]:
@@ -138,6 +56,7 @@ def build(journal: Sequence[SessionOpened | Event], revision: int) -> dict[str, 
     end = session.end
     assert end is not None  # noqa: S101 - for the type checker: only an ended session is reported
     row = REASONS[end.reason]
+    talk = conversation.read(_in_order(session, gathered.notes.values()))
     return {
         "v": VERSION,
         "revision": revision,
@@ -150,6 +69,7 @@ def build(journal: Sequence[SessionOpened | Event], revision: int) -> dict[str, 
         "by": str(row.by),
         "outcome": str(row.outcome),
         "message": session.policy.words(end.reason),
+        "metadata": session.metadata,
         "detail": end.detail,
         "data": end.data,
         "because": end.because,
@@ -157,9 +77,11 @@ def build(journal: Sequence[SessionOpened | Event], revision: int) -> dict[str, 
         "live_at": _stamp(session.live_at),
         "ended_at": _stamp(session.ended_at),
         "participants": list(gathered.participants.values()),
-        "items": [note.data for note in _in_order(session, gathered.notes.values(), "item")],
+        "items": talk.items,
+        "transcripts": talk.transcripts,
+        "errors": talk.errors,
         "epochs": _epochs(session, gathered),
-        "usage": [note.data for note in _in_order(session, gathered.notes.values(), "usage")],
+        "usage": talk.usage,
         "recordings": list(gathered.recordings.values()),
         "gaps": _gaps(session, gathered.notes),
     }
@@ -178,14 +100,15 @@ class _Gathered:
         """Sort one event in."""
         match event:
             case ParticipantJoined():
-                self._person(event.sid, event.identity, event.kind).setdefault("joined_at", stamp(event.at))
+                self._came(event.sid, event.identity, event.kind, event.at)
             case ParticipantLeft() | ParticipantAborted():
                 person = self._person(event.sid, event.identity, event.kind)
                 person["left_at"] = person.get("left_at") or stamp(event.at)
                 person["raw_reason"] = event.raw
+                person["sip_status"] = event.sip_status or None
             case RoomSeen():
                 for seen in event.people:
-                    self._person(seen.sid, seen.identity, seen.kind).setdefault("joined_at", stamp(event.at))
+                    self._came(seen.sid, seen.identity, seen.kind, event.at)
             case EgressStarted():
                 self.recordings[event.egress] = {
                     "egress": event.egress,
@@ -217,8 +140,13 @@ class _Gathered:
                 known = self._person(person.sid, person.identity, person.kind)
                 known["left_at"] = known["left_at"] or stamp(at)
 
+    def _came(self, sid: str, identity: str, kind: str, at: int) -> None:
+        person = self._person(sid, identity, kind)
+        person["joined_at"] = person["joined_at"] or stamp(at)
+
     def _person(self, sid: str, identity: str, kind: str) -> dict[str, Any]:
-        fresh = {"identity": identity, "kind": str(kind), "sid": sid, "left_at": None, "raw_reason": None}
+        fresh = {"identity": identity, "kind": str(kind), "sid": sid, "joined_at": None, "left_at": None}
+        fresh |= {"raw_reason": None, "sip_status": None}
         return self.participants.setdefault(sid, fresh)
 
     def _over(self, job: str, at: int, end: str, code: int | None) -> None:
@@ -242,11 +170,10 @@ def _epochs(session: Session, gathered: _Gathered) -> list[dict[str, object]]:
     ]
 
 
-def _in_order(session: Session, notes: Iterable[Noted], what: str) -> list[Noted]:
+def _in_order(session: Session, notes: Iterable[Noted]) -> list[tuple[int, Noted]]:
     """Sort lines of spools by what was said when: epoch by epoch, and as the job wrote them."""
     place = {epoch.job: epoch.number for epoch in session.epochs}
-    chosen = [note for note in notes if note.what == what]
-    return sorted(chosen, key=lambda note: (place.get(note.job, 0), note.seq))
+    return sorted(((place.get(note.job, 0), note) for note in notes), key=lambda each: (each[0], each[1].seq))
 
 
 def _gaps(session: Session, notes: Iterable[tuple[str, int]]) -> list[dict[str, object]]:
@@ -267,3 +194,6 @@ def _gaps(session: Session, notes: Iterable[tuple[str, int]]) -> list[dict[str, 
 
 def _stamp(at: int | None) -> str | None:
     return None if at is None else stamp(at)
+
+
+__all__ = ["SCHEMA", "VERSION", "build"]
