@@ -7,3 +7,4 @@ from roomkeeper.agent.start import start as start
 from roomkeeper.agent.wrap import wrap as wrap
 
 __version__: str
+_LAZY: dict[str, str]

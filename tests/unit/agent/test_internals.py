@@ -1,0 +1,108 @@
+"""One test for each private touch of livekit-agents; the docstrings of `internals` name the version it was seen in."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import livekit.agents
+import pytest
+from livekit.agents import AgentServer, JobContext, JobExecutorType
+from livekit.agents.worker import ServerEnvOption
+
+from roomkeeper.agent import internals
+
+
+@pytest.fixture
+def server() -> AgentServer:
+    return AgentServer(ws_url="ws://127.0.0.1:1", api_key="key", api_secret="secret")
+
+
+async def entrypoint(ctx: JobContext) -> None:
+    """What an application registers."""
+
+
+async def on_session_end(ctx: JobContext) -> None:
+    """What an application registers."""
+
+
+def test_the_installed_version_is_one_that_is_known() -> None:
+    assert internals.version() == livekit.agents.__version__
+    assert internals.supported()
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [("1.7.9", False), ("1.8.0", True), ("1.9.12rc1", True), ("1.10.0", False), ("2.8.0", False), ("unknown", False)],
+)
+def test_a_version_outside_the_range_is_not_known(
+    version: str, *, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(livekit.agents, "__version__", version)
+    assert internals.supported() is known
+
+
+def test_the_name_of_the_agent_is_found(server: AgentServer) -> None:
+    server.rtc_session(entrypoint, agent_name="interviewer")
+    assert internals.agent_name(server) == "interviewer"
+
+
+def test_the_credentials_are_those_of_the_server(server: AgentServer) -> None:
+    assert internals.credentials(server) == ("key", "secret")
+    server.update_options(api_key="other", api_secret="one")
+    assert internals.credentials(server) == ("other", "one")
+
+
+def test_callbacks_are_surrounded_where_the_server_looks_for_them(server: AgentServer) -> None:
+    server.rtc_session(entrypoint, on_session_end=on_session_end)
+    around: list[Any] = []
+
+    def surround(function: Any) -> Any:  # noqa: ANN401
+        around.append(function)
+        return function
+
+    internals.surround(server, surround, surround)
+    assert around == [entrypoint, on_session_end]
+
+
+def test_a_server_without_callbacks_stays_as_it_is(server: AgentServer) -> None:
+    internals.surround(server, lambda _: pytest.fail("no"), lambda _: pytest.fail("no"))
+    assert server._entrypoint_fnc is None
+
+
+def test_modules_to_preload_are_added_to_the_applications_own() -> None:
+    server = AgentServer(preload_modules=["json"])
+    internals.preload(server, "roomkeeper.agent.forkserver")
+    assert server._preload_modules == ["json", "roomkeeper.agent.forkserver"]
+
+
+@pytest.mark.parametrize(
+    ("given", "in_development", "in_production"),
+    [(3, 3, 3), (0, 0, 0), (ServerEnvOption(dev_default=0, prod_default=4), 0, 4)],
+)
+def test_the_number_of_idle_processes_is_found(given: Any, in_development: int, in_production: int) -> None:  # noqa: ANN401
+    server = AgentServer(num_idle_processes=given)
+    assert internals.idle_processes(server, devmode=True) == in_development
+    assert internals.idle_processes(server, devmode=False) == in_production
+
+
+async def test_the_end_of_a_process_with_a_job_is_told() -> None:
+    server = AgentServer(job_executor_type=JobExecutorType.THREAD, num_idle_processes=0, host="127.0.0.1", port=0)
+    server.rtc_session(entrypoint)
+    started = asyncio.Event()
+    server.on("worker_started", started.set)
+    running = asyncio.create_task(server.run(unregistered=True))
+    await started.wait()
+    closed: list[tuple[str, int | None]] = []
+    internals.on_process_closed(server, lambda job, code: closed.append((job, code)))
+    job = SimpleNamespace(job=SimpleNamespace(id="AJ_1"))
+    for process in (
+        SimpleNamespace(running_job=None, exitcode=0),
+        SimpleNamespace(running_job=job, exitcode=-9),
+        SimpleNamespace(running_job=job),
+    ):
+        server._proc_pool.emit("process_closed", process)
+    await server.aclose()
+    await running
+    assert closed == [("AJ_1", -9), ("AJ_1", None)]
