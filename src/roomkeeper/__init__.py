@@ -1,7 +1,8 @@
 """Roomkeeper: the session layer for voice agents on LiveKit.
 
 What an agent needs is imported from here: `roomkeeper.wrap`, `roomkeeper.start`, `roomkeeper.end`. It is loaded when it
-is first used, so that programs without agents need no livekit-agents.
+is first used, so that programs without agents need no livekit-agents. What a backend needs for tokens of its own is
+`roomkeeper.room_config`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _LAZY = {
     "Resumed": "roomkeeper.agent.resumed",
     "Returned": "roomkeeper.agent.presence",
     "end": "roomkeeper.agent.kept",
+    "room_config": "roomkeeper.wire.room_config",
     "start": "roomkeeper.agent.start",
     "wrap": "roomkeeper.agent.wrap",
 }

@@ -5,6 +5,7 @@ from roomkeeper.agent.presence import Returned as Returned
 from roomkeeper.agent.resumed import Resumed as Resumed
 from roomkeeper.agent.start import start as start
 from roomkeeper.agent.wrap import wrap as wrap
+from roomkeeper.wire.room_config import room_config as room_config
 
 __version__: str
 _LAZY: dict[str, str]

@@ -1,0 +1,93 @@
+"""Our room configuration, as an application's own backend makes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from livekit import api
+from livekit.protocol.agent_dispatch import JobRestartPolicy
+from livekit.protocol.room import RoomConfiguration
+
+import roomkeeper
+from roomkeeper.lifecycle.policy import Kind
+from roomkeeper.wire.ids import derived_id
+from roomkeeper.wire.room_config import Mark, configure, mark_in
+
+
+def test_it_outlasts_the_policy_and_sends_the_agent_once() -> None:
+    config = roomkeeper.room_config("interviewer", metadata="M")
+    assert config.empty_timeout > 300
+    assert config.departure_timeout > 300
+    [agent] = config.agents
+    assert (agent.agent_name, agent.metadata, agent.restart_policy) == ("interviewer", "M", JobRestartPolicy.JRP_NEVER)
+    mark = mark_in(config.metadata)
+    assert mark is not None
+    assert (mark.agent, mark.kind) == ("interviewer", Kind.WEB)
+    assert mark.session.startswith("S_")
+    assert dict(agent.attributes) == {"roomkeeper.epoch": "1", "roomkeeper.session": mark.session}
+
+
+def test_each_conversation_has_its_own_session_but_a_dispatch_rule_has_none() -> None:
+    marks = [mark_in(roomkeeper.room_config("interviewer").metadata) for _ in range(2)]
+    assert marks[0] != marks[1]
+    rule = roomkeeper.room_config("interviewer", kind="sip", hold=0)
+    assert mark_in(rule.metadata) == Mark(session="", agent="interviewer", kind=Kind.SIP)
+    assert "roomkeeper.session" not in rule.agents[0].attributes
+    assert rule.departure_timeout < 60
+    assert mark_in(roomkeeper.room_config("interviewer", session="S_1").metadata) == Mark("S_1", "interviewer")
+
+
+def test_it_goes_into_a_token_of_livekits_own_library() -> None:
+    token = api.AccessToken("key", "a-secret-of-enough-length-for-hs256")
+    token.with_room_config(roomkeeper.room_config("interviewer", room_metadata={"mine": 1}))
+    config = api.TokenVerifier("key", "a-secret-of-enough-length-for-hs256").verify(token.to_jwt()).room_config
+    assert config is not None
+    assert json.loads(config.metadata)["mine"] == 1
+    assert mark_in(config.metadata) is not None
+
+
+def test_a_kind_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="fax"):
+        roomkeeper.room_config("interviewer", kind="fax")
+
+
+def test_what_the_application_chose_stays() -> None:
+    theirs = RoomConfiguration(departure_timeout=7, max_participants=3, metadata="not json")
+    theirs.agents.add(agent_name="interviewer", metadata="theirs")
+    theirs.agents.add(agent_name="scribe")
+    ours = configure(theirs, Mark("S_1", "interviewer"), metadata="ours", hold=300, join_timeout=300)
+    assert (ours.departure_timeout, ours.max_participants, ours.metadata) == (7, 3, "not json")
+    assert [(each.agent_name, each.metadata) for each in ours.agents] == [("interviewer", "theirs"), ("scribe", "")]
+    assert ours.agents[0].attributes["roomkeeper.session"] == "S_1"
+    assert not theirs.agents[0].attributes
+
+
+@pytest.mark.parametrize("metadata", ["", "{}", "[]", "x", '{"roomkeeper": 1}', "[" * 100_000])
+def test_metadata_of_others_is_no_mark(metadata: str) -> None:
+    assert mark_in(metadata) is None
+
+
+def test_a_mark_that_makes_no_sense_is_read_as_far_as_it_goes() -> None:
+    assert mark_in('{"roomkeeper": {"session": 1, "agent": null, "kind": "fax"}}') == Mark()
+
+
+def test_a_derived_id_is_always_the_same_and_needs_the_secret() -> None:
+    one = derived_id("S_", "tea", 1, secret="secret")
+    assert one == derived_id("S_", "tea", 1, secret="secret")
+    assert len(one) == len("S_") + 12
+    others = {derived_id("S_", *parts, secret=secret) for parts, secret in ((("tea", 2), "secret"), (("tea", 1), "x"))}
+    assert one not in others
+    assert derived_id("S_", "a", "b,c", secret="s") != derived_id("S_", "a,b", "c", secret="s")
+
+
+def test_importing_the_package_stays_light() -> None:
+    code = "import sys, roomkeeper; print([name for name in ('livekit', 'google', 'jwt') if name in sys.modules])"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
+    ).stdout
+    assert printed == "[]\n"
+    with pytest.raises(AttributeError):
+        _ = roomkeeper.nothing  # type: ignore[attr-defined]
