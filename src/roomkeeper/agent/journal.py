@@ -204,7 +204,7 @@ class Journal:
                 self.write("agent", {"id": handoff.new_agent_id})
                 self.watch_agent(self._session.current_agent)
             case SessionUsageUpdatedEvent():
-                self.write("usage", event.usage.model_dump(mode="json") if hasattr(event.usage, "model_dump") else {})
+                self.write("usage", {"models": [each.model_dump(mode="json") for each in event.usage.model_usage]})
             case ErrorEvent():
                 recoverable = bool(getattr(event.error, "recoverable", False))
                 source = str(getattr(event.error, "type", type(event.source).__name__))

@@ -1,4 +1,6 @@
-"""A kept session without a server: livekit-agents as it is, a room and a desk that do as the test says, virtual time."""
+# ruff: noqa: ANN401 - it stands for one of many types of livekit-agents, or for a double of one
+
+"""A kept session without a server: real livekit-agents, a room and a desk that do as the test says, virtual time."""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import asyncio
 import contextlib
 import selectors
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import AsyncMock
 
 from livekit import rtc
@@ -41,7 +43,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # which one it is differs by system
+class _Jumping(selectors.DefaultSelector):
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
         self._loop = loop
@@ -116,9 +118,7 @@ def attached(
     )
 
 
-def person(
-    identity: str, kind: rtc.ParticipantKind.ValueType = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
-) -> Any:
+def person(identity: str, kind: rtc.ParticipantKind.ValueType = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD) -> Any:
     """Somebody in the room."""
     made = rtc.RemoteParticipant.__new__(rtc.RemoteParticipant)
     made._info = SimpleNamespace(  # type: ignore[assignment]
@@ -236,7 +236,12 @@ class Show:
     async def start(self, agent: Any, **arguments: Any) -> Kept:
         arguments.setdefault("room_options", RoomOptions(audio_input=False, audio_output=False))
         self.kept = await roomkeeper.start(
-            self.session, agent=agent, room=self.room, session_host=False, record=False, **arguments  # type: ignore[arg-type]
+            self.session,
+            agent=agent,
+            room=cast("rtc.Room", self.room),
+            session_host=False,
+            record=False,
+            **arguments,
         )
         return self.kept
 

@@ -1,3 +1,5 @@
+# ruff: noqa: ANN401 - it stands for one of many types of livekit-agents, or for a double of one
+
 from __future__ import annotations
 
 import asyncio
@@ -312,6 +314,4 @@ async def test_what_was_decided_is_told_even_when_the_process_is_going() -> None
 
 
 def _attributes(stage: Show) -> list[Any]:
-    return [
-        each for each in stage.room.local_participant.set_attributes.call_args_list if "roomkeeper" in each.args[0]
-    ]
+    return [each for each in stage.room.local_participant.set_attributes.call_args_list if "roomkeeper" in each.args[0]]
