@@ -25,6 +25,9 @@ log = logging.getLogger("roomkeeper.agent")
 STILLBORN: Final = 60.0
 """Seconds after which a spool without a header is waste: its job died before it wrote one."""
 
+NEWBORN: Final = 10.0
+"""Seconds that a worker has from making its lock to holding it."""
+
 
 class SpoolUnusable(RoomkeeperError):
     """The folder of the spools cannot be used: make it writable, or name another one in ROOMKEEPER_SPOOL."""
@@ -80,9 +83,18 @@ class Folder:
             owner = self._owner(path)
             if owner is not None and owner != self.worker and self._adopt(owner):
                 found.append(path)
+        if found:
+            log.warning("adopting what dead workers left", extra={"spools": len(found)})
+        self._look_at_locks()
         for worker in self._locks.keys() - {self.worker} - set(self._owners.values()):
             self._release(worker)
         return found
+
+    def _look_at_locks(self) -> None:
+        """Take over also from dead workers that left no spool, so that their locks go."""
+        for path in self.path.glob("*.lock"):
+            if path.stem not in self._locks and _age(path) > NEWBORN:
+                self._adopt(path.stem)
 
     def _spools(self) -> set[Path]:
         there = set(self.path.glob(f"*{spool.SUFFIX}"))
@@ -104,9 +116,8 @@ class Folder:
     def _sweep(self, path: Path) -> None:
         """Delete what a job left that died while it wrote the header."""
         try:
-            seen = path.stat()
-            old = time.time() - seen.st_mtime > STILLBORN and seen.st_size < spool.FRAME_BYTES
-            if old and b"\n" not in path.read_bytes() and not spool.is_held(path):
+            small = path.stat().st_size < spool.FRAME_BYTES
+            if small and _age(path) > STILLBORN and b"\n" not in path.read_bytes() and not spool.is_held(path):
                 path.unlink()
         except OSError as error:
             log.warning("a spool cannot be looked at", extra={"path": str(path), "error": str(error)})
@@ -123,7 +134,6 @@ class Folder:
             return False
         if fd is None:
             return False
-        log.info("adopting the spools of a worker that is gone", extra={"worker": worker})
         self._locks[worker] = fd
         return True
 
@@ -140,10 +150,19 @@ class Folder:
         return fd
 
     def _release(self, worker: str) -> None:
-        """Let go of a lock, and delete it if no spool is left to show an owner for."""
+        """Let go of a lock, and delete it if no spool is left to show an owner for, and so the socket of a dead one."""
         if worker not in self._owners.values():
-            self._path_of_lock(worker).unlink(missing_ok=True)
+            for name in (f"{worker}.lock", f"{worker}.sock"):
+                (self.path / name).unlink(missing_ok=True)
         os.close(self._locks.pop(worker))
 
     def _path_of_lock(self, worker: str) -> Path:
         return self.path / f"{worker}.lock"
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written; none if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

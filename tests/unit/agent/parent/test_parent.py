@@ -293,6 +293,7 @@ async def test_the_next_worker_adopts_what_a_dead_one_left(folder: Path, plane: 
             at.done()
         with parent.place.spool("AJ_lost").open("ab") as file:
             file.write(b'{"seq":2,"torn')
+    (folder / "W_dead.sock").touch()  # what a killed one leaves
     await plane.start()
     async with worker(folder, plane.url) as parent:
         await plane.until(lambda: plane.over == {"AJ_lost", "AJ_done"})
