@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from roomkeeper.control.adoption import Adopters
-from roomkeeper.control.delivery import Receiver
 from roomkeeper.control.plane import PlaneConfig
+from roomkeeper.control.receivers import read_receivers
 from roomkeeper.errors import ConfigError
 from roomkeeper.lifecycle.policy import Kind, Policies
 from roomkeeper.settings import setting
@@ -44,6 +44,10 @@ class ControlConfig:
     """`whsec_…`, with which that receiver verifies them."""
     receivers: Mapping[str, str] = field(default_factory=dict)
     """Further receivers: secret by URL; in the file only."""
+    report_events: tuple[str, ...] = ("session.ended",)
+    """Types of events that receivers get, or patterns such as `session.*`; `item.added` is the live transcript."""
+    receiver_events: Mapping[str, str] = field(default_factory=dict)
+    """The same for one receiver, types between commas by its URL; in the file only."""
     origins: tuple[str, ...] = ()
     """Where pages that call this API come from, such as `https://interviews.example.com`; loopback always may."""
 
@@ -69,7 +73,7 @@ class ControlConfig:
             api_key=self.api_key,
             api_secret=self.api_secret,
             adopters=adopters,
-            receivers=tuple(Receiver(url, secret) for url, secret in receivers.items()),
+            receivers=read_receivers(receivers, self.receiver_events, self.report_events),
         )
 
 

@@ -1,4 +1,4 @@
-"""Reports on their way to the application's backend: Standard Webhooks, at least once, for three days.
+"""Reports and events on their way to the application's backend: Standard Webhooks, at least once, for three days.
 
 The body and the `webhook-id` of a delivery are made once and are the same on every try, so that a receiver can tell a
 repetition. Time and signature are made anew. After 72 hours a delivery is parked: kept, shown, sent again by command.
@@ -15,20 +15,21 @@ import json
 import logging
 import random
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
+from standardwebhooks.webhooks import Webhook
 
 from roomkeeper.control.crew import Crew
+from roomkeeper.control.metrics import Metrics
+from roomkeeper.control.receivers import SESSION_ENDED, Receiver
 from roomkeeper.control.report import build
 from roomkeeper.control.store.tables import deliveries
-from roomkeeper.errors import ConfigError
+from roomkeeper.control.summaries import summary
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SESSION_ENDED = "session.ended"
 PATIENCE = 72 * 3_600_000
 """Milliseconds from the first try until a delivery is parked."""
 FIRST_PAUSE, LONGEST_PAUSE = 1_000, 3_600_000
@@ -53,35 +53,6 @@ TIMEOUT = 15.0
 SUCCESS = range(200, 300)
 AT_ONCE = 16
 """Tries under way at the same time, for each receiver."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """Where reports go.
-
-    Attributes:
-        secret: `whsec_…`, base64; the receiver verifies with the same.
-
-    Raises:
-        ConfigError: The URL is none, or the secret is not in that form.
-    """
-
-    url: str
-    secret: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError("A receiver's URL begins with http:// or https:// and names a host.")
-        try:
-            Webhook(self.secret)
-        except (ValueError, EmptyWebhookSecretError):  # its own words could quote the secret
-            raise ConfigError(f"The secret of {parts.hostname} must be `whsec_` and base64.") from None
-
-    @property
-    def id(self) -> str:
-        """What tells receivers apart in the store; a changed secret is the same receiver."""
-        return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
 
 class Poster(Protocol):
@@ -115,6 +86,7 @@ class Deliveries:
         receivers: Where reports go.
         post: Who posts.
         chance: A number in [0, 1), for the jitter.
+        metrics: Count tries.
     """
 
     def __init__(
@@ -124,35 +96,57 @@ class Deliveries:
         receivers: Sequence[Receiver],
         post: Poster,
         chance: Callable[[], float] = random.random,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._engine = engine
-        self._routes = {receiver.id: _Route(store, engine, receiver, post, chance) for receiver in receivers}
+        self._receivers = tuple(receivers)
+        metrics = metrics or Metrics()
+        self._routes = {receiver.id: _Route(store, engine, receiver, post, chance, metrics) for receiver in receivers}
         # A crew for each: a receiver that does not answer holds up no other.
         self._crews = [Crew(route, route.bring, AT_ONCE) for route in self._routes.values()]
 
     async def report(self, session: Session, revision: int) -> None:
         """Put a revision of the report on its way to every receiver; doing so twice is doing it once."""
+        if any(receiver.wants(SESSION_ENDED) for receiver in self._receivers):
+            report = build(await self._store.journal(session.id), revision)
+            await self._send(session, SESSION_ENDED, str(revision), report)
+
+    async def emit(self, session: Session, topic: str, data: Mapping[str, object]) -> None:
+        """Put an event on its way to those who subscribed to it; doing so twice is doing it once.
+
+        Args:
+            session: As it is now.
+            topic: The event's type. The end itself is told by the report, and by that alone.
+            data: What it says; never the same twice in a session for the same topic.
+        """
+        if topic != SESSION_ENDED:
+            said = json.dumps([topic, data], sort_keys=True).encode(errors="surrogatepass")
+            told = {"session": summary(session), **data}
+            await self._send(session, topic, hashlib.blake2s(said, digest_size=12).hexdigest(), told)
+
+    async def _send(self, session: Session, topic: str, what: str, data: Mapping[str, object]) -> None:
+        wanting = [receiver for receiver in self._receivers if receiver.wants(topic)]
+        if not wanting:
+            return
         now = await self._store.now()
-        report = build(await self._store.journal(session.id), revision)
-        body = json.dumps({"type": SESSION_ENDED, "timestamp": stamp(now), "data": report}, separators=(",", ":"))
-        insert = (postgresql if self._store.postgres else sqlite).insert(deliveries)
+        body = json.dumps({"type": topic, "timestamp": stamp(now), "data": data}, separators=(",", ":"))
         rows = [
             {
-                "id": f"msg_{session.id}_{revision}_{receiver}",
+                "id": f"msg_{session.id}_{what}_{receiver.id}",
                 "session": session.id,
-                "receiver": receiver,
-                "type": SESSION_ENDED,
+                "receiver": receiver.id,
+                "type": topic,
                 "body": body,
                 "created_at": now,
                 "due_at": now,
             }
-            for receiver in self._routes
+            for receiver in wanting
         ]
-        if rows:
-            async with self._engine.begin() as connection:
-                await connection.execute(insert.on_conflict_do_nothing(), rows)
-            self._wake()
+        insert = (postgresql if self._store.postgres else sqlite).insert(deliveries)
+        async with self._engine.begin() as connection:
+            await connection.execute(insert.on_conflict_do_nothing(), rows)
+        self._wake()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -186,13 +180,20 @@ class _Route:
     """The deliveries to one receiver."""
 
     def __init__(
-        self, store: Store, engine: AsyncEngine, receiver: Receiver, post: Poster, chance: Callable[[], float]
+        self,
+        store: Store,
+        engine: AsyncEngine,
+        receiver: Receiver,
+        post: Poster,
+        chance: Callable[[], float],
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._engine = engine
         self._receiver = receiver
         self._post = post
         self._chance = chance
+        self._metrics = metrics
         self._replica = secrets.token_hex(8)
         self._claims = itertools.count()
         columns = deliveries.c
@@ -258,6 +259,7 @@ class _Route:
 
     async def _note(self, letter: Letter, error: str) -> None:
         now = await self._store.now()
+        self._metrics.deliveries.labels("failed" if error else "delivered").inc()
         changes: dict[str, object] = {"tries": letter.tries + 1, "claimed_until": 0, "error": error or None}
         if not error:
             changes["delivered_at"] = now
@@ -282,3 +284,6 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
         http.post(url, data=body, headers=headers, allow_redirects=False) as answer,
     ):
         return answer.status
+
+
+__all__ = ["Deliveries", "Letter", "Poster", "Receiver", "post"]

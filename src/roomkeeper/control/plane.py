@@ -86,6 +86,7 @@ class _Audience:
     async def emit(self, session: Session, action: EmitEvent) -> None:
         logger.info("session", extra={"session": session.id, "room": session.room, "topic": action.topic})
         await self._stream.emit(session, action.topic, action.data)
+        await self._deliveries.emit(session, action.topic, action.data)
         self._ends.emitted(session, action)
 
     async def report(self, session: Session, revision: int) -> None:
@@ -102,7 +103,7 @@ def assemble(config: PlaneConfig, engine: AsyncEngine) -> Plane:
     metrics = Metrics()
     store = Store(engine)
     rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
-    deliveries = Deliveries(store, engine, config.receivers, post)
+    deliveries = Deliveries(store, engine, config.receivers, post, metrics=metrics)
     replica, keys = secrets.token_hex(8), {config.api_key: config.api_secret}
     outbox = Outbox(store, engine, replica=replica)
     stream = Stream(store, engine)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from roomkeeper.control.delivery import LEASE, LONGEST_PAUSE, PATIENCE, Deliveries, Receiver, post
+from roomkeeper.control.receivers import read_receivers
 from roomkeeper.control.store.tables import deliveries
 from roomkeeper.errors import ConfigError
 from roomkeeper.lifecycle.events import EndAsked, SessionOpened
@@ -295,3 +296,50 @@ def test_a_receiver_that_cannot_work_is_refused_without_quoting_its_secret(url: 
 
 def test_a_receiver_does_not_show_its_secret() -> None:
     assert SECRET not in repr(RECEIVER)
+
+
+async def test_each_receiver_gets_the_types_it_subscribed_to_and_the_end_as_the_report_alone(
+    store: Store, engine: AsyncEngine, backend: Backend
+) -> None:
+    secret = RECEIVER.secret
+    receivers = [
+        Receiver("http://a/", secret),
+        Receiver("http://b/", secret, ("session.*",)),
+        Receiver("http://c/", secret, ("item.added", "session.live")),
+    ]
+    outgoing = Deliveries(store, engine, receivers, backend)
+    session = await ended(store)
+    await outgoing.report(session, 1)
+    for topic, data in (("session.live", {"seq": 2}), ("item.added", {"seq": 1, "item": {"text": "hi"}})):
+        await outgoing.emit(session, topic, data)
+        await outgoing.emit(session, topic, data)
+    await outgoing.emit(session, "session.live", {"seq": 9})
+    await outgoing.emit(session, "session.ended", {"seq": 10})
+    while await outgoing.deliver_due():
+        pass
+    told = [(url, json.loads(body)) for url, (body, _) in zip(backend.urls, backend.tries, strict=True)]
+    assert Counter((url, body["type"]) for url, body in told) == {
+        ("http://a/", "session.ended"): 1,
+        ("http://b/", "session.ended"): 1,
+        ("http://b/", "session.live"): 2,
+        ("http://c/", "session.live"): 2,
+        ("http://c/", "item.added"): 1,
+    }
+    assert len(set(backend.ids)) == len(backend.ids)
+    [item] = [body["data"] for _, body in told if body["type"] == "item.added"]
+    assert (item["item"], item["session"]["id"]) == ({"text": "hi"}, session.id)
+    assert all("revision" in body["data"] for _, body in told if body["type"] == "session.ended")
+
+
+@pytest.mark.parametrize("events", [("session.finished",), ("ended",), ("item.*", "")])
+def test_a_subscription_to_nothing_is_refused(events: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"matches none of session\.opened"):
+        Receiver(RECEIVER.url, SECRET, events)
+
+
+def test_receivers_are_read_with_their_own_types_or_the_common_ones() -> None:
+    secrets = {"http://a/": SECRET, "http://b/": SECRET}
+    one, two = read_receivers(secrets, {"http://b/": "session.*, item.added"}, ["session.ended"])
+    assert (one.events, two.events) == (("session.ended",), ("session.*", "item.added"))
+    with pytest.raises(ConfigError, match="no receiver"):
+        read_receivers(secrets, {"http://elsewhere/": "session.*"}, ["session.ended"])
