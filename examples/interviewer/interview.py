@@ -1,4 +1,9 @@
-"""One interview from the job to the deleted room, and the worker that takes such jobs."""
+"""One interview from the job to its end, and the worker that takes such jobs.
+
+With Roomkeeper that is three lines: `wrap`, `start`, `end`. `ROOMKEEPER_STOCK=1` runs the same interview on
+livekit-agents alone: what an interview then has to do for itself is the class `Interview`, and it still loses the talk
+with its process.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,8 @@ from livekit.agents import (
     utils,
 )
 from livekit.agents.types import TOPIC_CHAT
+
+import roomkeeper
 
 from .espeak import Espeak
 from .interviewer import CHECK_IN, GREET, Interviewer
@@ -64,11 +71,14 @@ MAX_JOBS = int(os.environ.get("INTERVIEWER_MAX_JOBS", "8"))
 FULL = 0.7
 """Load of a full worker; LiveKit servers, too, pass over those above it."""
 
+STOCK = os.environ.get("ROOMKEEPER_STOCK", "0").lower() not in {"", "0", "false", "no"}
+"""Whether the interview runs without Roomkeeper, to compare."""
+
 RECOGNIZER, ESPEAK = "recognizer", "espeak"
 
 
 class Interview:
-    """The course of one interview: check-ins while the candidate is silent, and exactly one end.
+    """The course of an interview without Roomkeeper: check-ins while the candidate is silent, and exactly one end.
 
     Args:
         ctx: The job.
@@ -179,6 +189,8 @@ server = AgentServer(
     host="127.0.0.1",
     port=int(os.environ.get("INTERVIEWER_HTTP_PORT", "0")),
 )
+if not STOCK:
+    roomkeeper.wrap(server)
 
 
 @server.rtc_session(agent_name="interviewer")
@@ -195,10 +207,27 @@ async def interview(ctx: JobContext) -> None:
             endpointing={"max_delay": ENDPOINTING_LIMIT},
             interruption={"mode": "vad", "min_duration": BARGE_IN, "false_interruption_timeout": FALSE_ALARM},
         ),
-        user_away_timeout=AWAY_AFTER,
+        user_away_timeout=AWAY_AFTER if STOCK else None,
         # Its silence would swallow the first words of a candidate who greets the interviewer at once.
         aec_warmup_duration=None,
     )
+    if STOCK:
+        await stock(ctx, session)
+        return
+    kept = await roomkeeper.start(
+        session, agent=lambda: Interviewer(end), room=ctx.room, session_host=False, record=False
+    )
+    if not kept.resumed:
+        session.generate_reply(instructions=GREET)
+
+
+def end(ending: Ending) -> None:
+    """End the interview politely, once."""
+    roomkeeper.end(ending.reason, detail=ending.detail, goodbye=GOODBYE)
+
+
+async def stock(ctx: JobContext, session: AgentSession[None]) -> None:
+    """Interview without Roomkeeper."""
     course = Interview(ctx, session)
     await session.start(
         Interviewer(course.end),

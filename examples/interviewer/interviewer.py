@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from livekit.agents import Agent, function_tool, stt
 
 from .intent import is_backchannel
-from .script import QUESTIONS
+from .script import QUESTIONS, RESUMED, RETURNED, where
+from .scripted_llm import conversation
 from .state import completed
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from livekit import rtc
     from livekit.agents import ModelSettings
+
+    import roomkeeper
 
     from .state import Ending
 
@@ -63,6 +66,14 @@ class Interviewer(Agent):
             if event.type in _WORDS and self._is_speaking and _is_backchannel(event):
                 continue
             yield event
+
+    async def on_resume(self, resumed: roomkeeper.Resumed) -> None:
+        """Go on after another process took this interview over: from the sentence that was cut off, or the question."""
+        self.session.say(f"{RESUMED} {resumed.unsaid or where(conversation(self.chat_ctx))}")
+
+    async def on_return(self, returned: roomkeeper.Returned) -> None:
+        """Go on with a candidate who reloaded the page or lost the network."""
+        self.session.say(f"{RETURNED} {where(conversation(self.chat_ctx))}")
 
     @property
     def _is_speaking(self) -> bool:

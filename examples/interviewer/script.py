@@ -36,6 +36,8 @@ CHECK_INS = (
 ALL_ASKED = "That was my last question."
 STOPPED = "Of course, we can stop here."
 TIME_IS_UP = "I am afraid our time is up."
+RESUMED = "Sorry, I was gone for a moment."
+RETURNED = "Good to have you back."
 GOODBYE = "Thank you very much for your time, and goodbye!"
 
 ASKED = 0.6
@@ -186,6 +188,15 @@ def reply(conversation: Sequence[Line]) -> Reply:
             return _go_on_with(standing, "")
         return Reply(CHECK_INS[min(standing.check_ins, len(CHECK_INS)) - 1])
     return _answer(standing, last.text)
+
+
+def where(conversation: Sequence[Line]) -> str:
+    """What to say to somebody who was away for a moment: the question that waits for its answer, or the next one."""
+    standing = _Standing()
+    for line in conversation:
+        standing.read(line)
+    number = standing.waiting if standing.waiting is not None else standing.following
+    return QUESTIONS[number].text if number is not None else ALL_ASKED
 
 
 def _answer(standing: _Standing, remark: str) -> Reply:
