@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MAX_DETAIL: Final = 1000
 """Characters of an end's detail that everybody in the room is shown; the line keeps all of it."""
 MOST_CHECKS: Final = 1000
+NO_REASON: Final = "UNKNOWN_REASON"
 
 
 def last_line(session: Session, job: str) -> int:
@@ -109,17 +110,20 @@ def _moved(line: Line, job: str, room_sid: str | None) -> Event | None:
 
 
 def _room_fact(data: Mapping[str, Any], job: str, room_sid: str) -> ParticipantJoined | ParticipantLeft | None:
+    """Return what the job's room told of somebody else's coming or going.
+
+    A client that connects to its room anew says of everybody that they left, without a reason: that is about itself.
+    """
     sid, identity, told_by = data.get("sid"), data.get("identity"), f"job {job}"
-    kind, hidden, reason = _kind(data.get("kind")), data.get("hidden") is True, data.get("reason")
+    kind, hidden, raw = _kind(data.get("kind")), data.get("hidden") is True, data.get("reason")
     if not (is_name(sid) and is_name(identity)):
         return None
     match data.get("event"):
-        case "joined":
+        case "participant_connected":
             return ParticipantJoined(
                 at=0, sid=sid, identity=identity, kind=kind, room_sid=room_sid, hidden=hidden, told_by=told_by
             )
-        case "left":
-            raw = reason if is_name(reason) else "UNKNOWN_REASON"
+        case "participant_disconnected" if is_name(raw) and raw != NO_REASON:
             return ParticipantLeft(
                 at=0, sid=sid, identity=identity, kind=kind, room_sid=room_sid, raw=raw, hidden=hidden, told_by=told_by
             )

@@ -184,10 +184,6 @@ class Links:
             if replica not in {None, office.links.replica}:
                 await office.links.post(str(replica), session.id, action)
 
-    async def first_metadata(self, session: Session) -> str | None:
-        """Return what the application gave the first agent of a session; None if that is not known here."""
-        return session.metadata or await self._office.links.first_metadata(session.id)
-
     # -- loops --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

@@ -133,7 +133,10 @@ async def test_a_fenced_job_decides_nothing_and_is_kept(one: Replica) -> None:
     worker = await one.worker()
     await one.live(worker)
     await worker.attach("AJ_2")
-    lines = [line(1, "end", reason="completed"), line(2, "room", event="left", sid="PA_ann", identity="ann")]
+    lines = [
+        line(1, "end", reason="completed"),
+        line(2, "room", event="participant_disconnected", sid="PA_ann", identity="ann", reason="CLIENT_INITIATED"),
+    ]
     assert await worker.ship(lines, "AJ_2") == 2
     assert (await one.session()).state is State.LIVE
     assert await one.notes() == [("AJ_2", 1, "end"), ("AJ_2", 2, "room")]
@@ -143,16 +146,21 @@ async def test_a_fenced_job_decides_nothing_and_is_kept(one: Replica) -> None:
 async def test_what_the_job_in_charge_sees_in_its_room_is_believed(one: Replica) -> None:
     worker = await one.worker()
     await one.live(worker)
-    gone = {"sid": "PA_ann", "identity": "ann", "kind": "STANDARD"}
-    await worker.ship([line(1, "room", event="left", reason="CONNECTION_TIMEOUT", **gone)])
+    gone = {"sid": "PA_ann", "identity": "ann", "kind": "STANDARD", "reason": "CONNECTION_TIMEOUT"}
+    await worker.ship([line(1, "room", event="participant_disconnected", **gone)])
     session = await one.session()
     assert session.state is State.HOLDING
     assert session.absent[0].cause is Reason.USER_LOST
     back = {"sid": "PA_ann2", "identity": "ann", "kind": "STANDARD"}
-    await worker.ship([line(2, "room", event="joined", **back)])
+    await worker.ship([line(2, "room", event="participant_connected", **back)])
     assert (await one.session()).state is State.LIVE
     # What a webhook tells, too, is known then.
-    await worker.ship([line(3, "room", event="joined", **back), line(4, "room", event="left", **gone)])
+    await worker.ship(
+        [
+            line(3, "room", event="participant_connected", **back),
+            line(4, "room", event="participant_disconnected", **gone),
+        ]
+    )
     assert (await one.session()).state is State.LIVE
 
 
@@ -160,11 +168,14 @@ async def test_what_the_job_in_charge_sees_in_its_room_is_believed(one: Replica)
 @pytest.mark.parametrize(
     "data",
     [
-        {"event": "left", "sid": 7, "identity": "ann"},
-        {"event": "left", "sid": "PA_ann"},
-        {"event": "left", "sid": "", "identity": "ann"},
-        {"event": "left", "sid": "PA\x00", "identity": "ann"},
+        {"event": "participant_disconnected", "sid": 7, "identity": "ann", "reason": "CLIENT_INITIATED"},
+        {"event": "participant_disconnected", "sid": "PA_ann", "reason": "CLIENT_INITIATED"},
+        {"event": "participant_disconnected", "sid": "", "identity": "ann", "reason": "CLIENT_INITIATED"},
+        {"event": "participant_disconnected", "sid": "PA\x00", "identity": "ann", "reason": "CLIENT_INITIATED"},
         {"event": "sang", "sid": "PA_ann", "identity": "ann"},
+        # The job's own connection was made anew.
+        {"event": "participant_disconnected", "sid": "PA_ann", "identity": "ann", "reason": "UNKNOWN_REASON"},
+        {"event": "participant_disconnected", "sid": "PA_ann", "identity": "ann"},
         {},
     ],
 )
