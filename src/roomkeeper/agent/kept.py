@@ -211,4 +211,5 @@ def attach_of(stage: Stage) -> link.Attach:
         agent_name=header.agent_name,
         epoch=header.epoch or None,
         session=header.session,
+        metadata=header.metadata,
     )
