@@ -42,9 +42,10 @@ class Limits:
     """Per participant. A join with ten tracks sends about 60 messages within a second."""
     data_packet_bytes: int = 64 * 1024
     """Per packet; an SCTP message of ours is never larger."""
-    data_packets: Rate = Rate(per_second=2000, burst=8000)  # noqa: RUF009 - frozen
-    data_bytes: Rate = Rate(per_second=8e6, burst=32e6)  # noqa: RUF009 - frozen
-    """Per participant; a byte stream of 15 kB chunks at 60 Mbit/s."""
+    datagrams: Rate = Rate(per_second=10_000, burst=20_000)  # noqa: RUF009 - frozen
+    datagram_bytes: Rate = Rate(per_second=8e6, burst=32e6)  # noqa: RUF009 - frozen
+    """Per peer connection, media and data together: 60 Mbit/s. What exceeds them is lost, as on a full link, so that
+    SCTP slows its sender down."""
     worker_frame_bytes: int = 2 * 1024 * 1024
     """A job carries its room and participant, metadata included."""
     worker_messages: Rate = Rate(per_second=500, burst=5000)  # noqa: RUF009 - frozen

@@ -40,7 +40,6 @@ class Metrics(Collector):
         packets_sent: RTP packets to subscribers, repetitions not counted.
         bytes_sent: Their bytes.
         packets_resent: RTP packets sent again because a subscriber asked (NACK).
-        packets_dropped: Packets of any kind that were refused: malformed, or beyond a limit.
         joins: Participants let in.
         refused_joins: Participants not let in.
         signal_received: Signal messages from clients.
@@ -56,7 +55,6 @@ class Metrics(Collector):
         self.packets_sent = 0
         self.bytes_sent = 0
         self.packets_resent = 0
-        self.packets_dropped = 0
         self.joins = 0
         self.refused_joins = 0
         self.signal_received = 0
@@ -117,7 +115,6 @@ class Metrics(Collector):
             ("packets_sent", "RTP packets to subscribers", self.packets_sent),
             ("bytes_sent", "RTP bytes to subscribers", self.bytes_sent),
             ("packets_resent", "RTP packets sent again for a NACK", self.packets_resent),
-            ("packets_dropped", "Packets refused as malformed or beyond a limit", self.packets_dropped),
             ("joins", "Participants let in", self.joins),
             ("refused_joins", "Participants not let in", self.refused_joins),
         ]

@@ -147,6 +147,7 @@ def _parts(config: SfuConfig, media: MediaPort) -> _Parts:
     rooms.dispatcher = dispatches
     _measure(metrics, rooms, workers, webhooks)
     metrics.counter("stray_packets", "Packets at the media port from nobody known", lambda: media.dropped)
+    metrics.counter("packets_dropped", "Packets beyond their sender's rate", lambda: media.excess)
     return _Parts(info, rooms, host, workers, dispatches, webhooks, metrics)
 
 

@@ -11,7 +11,10 @@ from aioice import stun
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roomkeeper.sfu.media.ice import MAX_DATAGRAM, UNKNOWN_CHECKS_PER_SECOND, IceTransport, MediaPort
+from roomkeeper.sfu.limits import Limits
+from roomkeeper.sfu.media.ice import UNKNOWN_CHECKS_PER_SECOND, IceTransport, MediaPort
+from roomkeeper.sfu.media.routes import MAX_DATAGRAM
+from roomkeeper.wire.rates import Rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,6 +122,32 @@ def test_old_credentials_hold_until_the_new_ones_are_nominated(port: MediaPort) 
     port.packet(check(ice), route)
     port.packet(before, route)
     assert len(route.sent) == 3
+
+
+def test_what_a_client_sends_beyond_its_rate_is_lost_and_harms_nobody_else(now: Now) -> None:
+    port = MediaPort(clock=now, limits=Limits(datagrams=Rate(per_second=1, burst=4)))
+    (loud, to_loud), (calm, to_calm) = transport(port), transport(port)
+    here, there = Somewhere(1), Somewhere(2)
+    port.packet(check(loud), here)
+    port.packet(check(calm), there)
+    for _ in range(6):
+        port.packet(b"\x80 media", here)
+    port.packet(check(loud), here)
+    port.packet(b"\x80 media", there)
+    assert (len(to_loud), len(here.sent), len(to_calm), port.excess) == (4, 1, 1, 3)
+    now.seconds += 1
+    port.packet(b"\x80 media", here)
+    assert len(to_loud) == 5
+
+
+def test_what_a_client_sends_beyond_its_bytes_is_lost(now: Now) -> None:
+    port = MediaPort(clock=now, limits=Limits(datagram_bytes=Rate(per_second=1, burst=1000)))
+    ice, received = transport(port)
+    here = Somewhere()
+    port.packet(check(ice), here)
+    for _ in range(3):
+        port.packet(b"\x80" + bytes(399), here)
+    assert (len(received), port.excess) == (2, 1)
 
 
 def test_a_closed_transport_hears_nothing(port: MediaPort) -> None:

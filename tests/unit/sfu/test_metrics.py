@@ -55,7 +55,6 @@ async def test_what_was_counted_is_shown() -> None:
     }
     assert {name: shown[name] for name in expected} == expected
     assert shown["roomkeeper_sfu_process_resident_memory_bytes"] > 10_000_000
-    assert shown["roomkeeper_sfu_packets_dropped_total"] == 0
 
 
 async def test_a_loop_that_is_held_up_is_seen() -> None:

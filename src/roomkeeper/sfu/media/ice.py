@@ -15,15 +15,15 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 from aioice import stun
 
-Address = tuple[str, int]
+from roomkeeper.sfu.limits import Limits, TokenBucket
+from roomkeeper.sfu.media.routes import MAX_DATAGRAM, Route, TcpRoute, UdpRoute
+
 Clock = Callable[[], float]
 
-MAX_DATAGRAM = 2048
-"""Bytes; WebRTC never sends more than a path MTU, so anything longer is not ours."""
 MAX_TCP_CONNECTIONS = 1024
 STUN_MIN, STUN_MAX = 20, 548
 """Bytes of a STUN message; RFC 8489 section 6.1 keeps requests below the 548 bytes of an unknown IPv4 path."""
@@ -65,31 +65,6 @@ class Candidate:
         return f"2 1 tcp 1671430143 {self.host} {self.port} typ host tcptype passive"
 
 
-class Route(Protocol):
-    """A way back to one client address."""
-
-    key: object
-    address: Address
-
-    def send(self, data: bytes) -> None:
-        """Sends one packet; never blocks, may lose it."""
-
-
-class UdpRoute:
-    """The way back over the shared UDP socket."""
-
-    __slots__ = ("_socket", "address", "key")
-
-    def __init__(self, socket: asyncio.DatagramTransport, address: Address) -> None:
-        self._socket = socket
-        self.address = address
-        self.key: object = address
-
-    def send(self, data: bytes) -> None:
-        """Sends one datagram."""
-        self._socket.sendto(data, self.address)
-
-
 class IceTransport:
     """The ICE side of one peer connection; stands in for aiortc's `RTCIceTransport` below its DTLS.
 
@@ -105,6 +80,8 @@ class IceTransport:
         self._port = port
         self._receive = receive
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(RECEIVE_QUEUE)
+        self._datagrams = TokenBucket(port.limits.datagrams)
+        self._bytes = TokenBucket(port.limits.datagram_bytes)
         self._routes: dict[object, Route] = {}
         self._previous: Credentials | None = None
         self._closed = False
@@ -145,10 +122,18 @@ class IceTransport:
             self._port.unregister(self._previous)
             self._previous = None
 
+    def admits(self, size: int) -> bool:
+        """Says whether the client may send so many bytes now; if not, they are as good as lost."""
+        now = self._port.now()
+        if self._datagrams.take(now=now) and self._bytes.take(now=now, amount=size):
+            return True
+        self._port.excess += 1
+        return False
+
     def receive(self, data: bytes) -> None:
         """Takes a packet that came by a proven route."""
         self.heard_at = self._port.now()
-        if not self._receive(data):
+        if self.admits(len(data)) and not self._receive(data):
             with contextlib.suppress(asyncio.QueueFull):
                 self._queue.put_nowait(data)
 
@@ -201,12 +186,22 @@ def _refuse(data: bytes) -> bool:
 
 
 class MediaPort(asyncio.DatagramProtocol):
-    """The UDP and TCP port that all media of this process goes through."""
+    """The UDP and TCP port that all media of this process goes through.
 
-    def __init__(self, *, clock: Clock) -> None:
+    Attributes:
+        now: The clock, in seconds.
+        limits: How much anybody may send.
+        candidates: What clients are told.
+        dropped: Packets from nobody known.
+        excess: Packets beyond the rate of somebody known.
+    """
+
+    def __init__(self, *, clock: Clock, limits: Limits | None = None) -> None:
         self.now = clock
+        self.limits = limits or Limits()
         self.candidates: tuple[Candidate, ...] = ()
         self.dropped = 0
+        self.excess = 0
         self._by_ufrag: dict[str, IceTransport] = {}
         self._by_route: dict[object, IceTransport] = {}
         self._udp: asyncio.DatagramTransport | None = None
@@ -295,6 +290,8 @@ class MediaPort(asyncio.DatagramProtocol):
         if not STUN_MIN <= len(data) <= STUN_MAX or (known is None and not self._spend()):
             self.dropped += 1
             return
+        if known is not None and not known.admits(len(data)):
+            return
         self._check(data, route)
 
     def _spend(self) -> bool:
@@ -344,55 +341,3 @@ class MediaPort(asyncio.DatagramProtocol):
         transport = self._by_route.pop(stream.key, None)
         if transport is not None:
             transport.lost(stream)
-
-
-class TcpRoute(asyncio.Protocol):
-    """One ICE-TCP connection: packets behind a two-byte length (RFC 4571)."""
-
-    MAX_UNSENT = 256 * 1024
-    """Bytes; a reader that slow gets no more real-time media."""
-
-    def __init__(self, port: MediaPort) -> None:
-        self._port = port
-        self._buffer = bytearray()
-        self._stream: asyncio.Transport | None = None
-        self.address: Address = ("", 0)
-        self.key: object = object()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the connection if the port still has room (asyncio protocol)."""
-        self._stream = cast("asyncio.Transport", transport)
-        self.address = transport.get_extra_info("peername")[:2]
-        if not self._port.stream_opened(self):
-            self._stream.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Cuts the stream into packets (asyncio protocol)."""
-        self._buffer += data
-        while len(self._buffer) >= 2:
-            length = int.from_bytes(self._buffer[:2], "big")
-            if length == 0 or length > MAX_DATAGRAM:
-                self.close()
-                return
-            if len(self._buffer) < 2 + length:
-                return
-            packet = bytes(self._buffer[2 : 2 + length])
-            del self._buffer[: 2 + length]
-            self._port.packet(packet, self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the connection (asyncio protocol)."""
-        self._stream = None
-        self._port.stream_closed(self)
-
-    def send(self, data: bytes) -> None:
-        """Sends one packet unless the client has stopped reading."""
-        stream = self._stream
-        if stream is None or stream.is_closing() or stream.get_write_buffer_size() > self.MAX_UNSENT:
-            return
-        stream.write(len(data).to_bytes(2, "big") + data)
-
-    def close(self) -> None:
-        """Closes the connection."""
-        if self._stream is not None:
-            self._stream.close()
