@@ -17,7 +17,8 @@ from roomkeeper.sfu.absent import NOT_HERE, absent_services
 from roomkeeper.sfu.dispatch import InvalidDispatch, UnknownDispatch, UnknownRoom
 from roomkeeper.sfu.limits import LimitExceeded, Limits
 from roomkeeper.sfu.live import RpcFailed
-from roomkeeper.sfu.room import NoSuchParticipant, NoSuchTrack
+from roomkeeper.sfu.publishing import NoSuchTrack
+from roomkeeper.sfu.room import NoSuchParticipant
 from roomkeeper.sfu.rooms import NoSuchRoom, TooManyRooms
 from roomkeeper.sfu.twirp import Service, TwirpError, deny
 from roomkeeper.sfu.worker import deployment_problem

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from livekit.protocol import models, room
 
-from roomkeeper.sfu import data
+from roomkeeper.sfu import data, publishing
 from roomkeeper.sfu.session import subscribed_sids
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class RoomHost:
     def mute(self, name: str, identity: str, track_sid: str, *, muted: bool) -> models.TrackInfo:
         """Mutes or unmutes a track; its publisher is told to."""
         live = self._rooms.get(name)
-        info, effects = live.room.mute_by_api(identity, track_sid, muted=muted)
+        info, effects = publishing.mute_by_api(live.room, identity, track_sid, muted=muted)
         live.apply(effects)
         return info
 

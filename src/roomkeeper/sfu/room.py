@@ -5,7 +5,7 @@ Rules of the file
   order. The shell in `rooms.py` carries them out; nothing here waits.
 * Participants are found by `PA_` sid, since a session that was replaced may still be talking.
 * What a client asks for wrongly is answered (`RequestResponse`), never raised. The API's mistakes are raised as
-  `NoSuchParticipant` or `NoSuchTrack`.
+  `NoSuchParticipant`, or `NoSuchTrack` of `publishing.py`, where tracks come and go.
 * A subscriber's tracks are recomputed from scratch whenever anything that decides them has changed
   (`SetSubscriptions` is level-triggered), so no sequence of events can leave a stale subscription.
 
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from livekit.protocol import models, rtc
 
 from roomkeeper.errors import RoomkeeperError
+from roomkeeper.sfu import publishing
 from roomkeeper.sfu.effects import (
     CloseRoom,
     CloseSession,
@@ -35,25 +36,21 @@ from roomkeeper.sfu.effects import (
 )
 from roomkeeper.sfu.limits import LimitExceeded, Limits
 from roomkeeper.sfu.messages import Answer, leave_message, participant_update, request_answer
-from roomkeeper.sfu.participant import SOURCE_LETTERS, Joiner, Participant, State, Track, track_info
+from roomkeeper.sfu.participant import Joiner, Participant, State
 from roomkeeper.sfu.subscriptions import permission_news, wanted_tracks
 
 Reason = models.DisconnectReason
 NewId = Callable[[str], str]
 
-MAX_TRACKS = 64
-"""Tracks one participant may publish or have waiting; the original sets no limit."""
 CLIENT_REASONS = frozenset({Reason.CLIENT_INITIATED, Reason.USER_UNAVAILABLE, Reason.USER_REJECTED, Reason.AGENT_ERROR})
+MAX_WISHES = 1024
+"""Tracks that one participant may have subscribed or unsubscribed by name."""
 DEPARTED_KEPT = 64
 """Departures remembered for clients that resume."""
 
 
 class NoSuchParticipant(RoomkeeperError):
     """No participant with that identity is in the room; list the participants to see who is."""
-
-
-class NoSuchTrack(RoomkeeperError):
-    """The participant publishes no track with that sid; list the participants to see their tracks."""
 
 
 class RoomFull(RoomkeeperError):
@@ -130,7 +127,7 @@ class Room:
         return newcomer, effects
 
     def answered(self, sid: str) -> list[Effect]:
-        """The JoinResponse has been sent: others see the participant."""
+        """The JoinResponse has been sent: others see the participant, who is to receive their tracks."""
         participant = self.participants.get(sid)
         if participant is None or participant.state != State.JOINING:
             return []
@@ -138,7 +135,7 @@ class Room:
         if not participant.dependent:
             self.joined_once = True
         participant.touch()
-        return [*self._show(participant), *self._room_update()]
+        return [*self.show(participant), *self.room_update(), *self.resubscribe([participant])]
 
     def activated(self, sid: str) -> list[Effect]:
         """The primary peer connection is up: the participant has joined for good."""
@@ -147,14 +144,14 @@ class Room:
             return []
         participant.state = State.ACTIVE
         participant.touch()
-        effects = self._show(participant)
+        effects = self.show(participant)
         if not participant.was_active:
             participant.was_active = True
             effects.append(Publicize("participant_joined", self.describe(), participant.info()))
             effects.append(OfferJobs(participant.info(), publisher=False))
         if participant.permission.recorder:
-            effects += self._room_update()
-        return [*effects, *self._subscriptions([participant])]
+            effects += self.room_update()
+        return [*effects, *self.tracks_subscribed(sid, participant.subscribed)]
 
     def leave(
         self,
@@ -196,12 +193,12 @@ class Room:
             self.departed = [*self.departed[-DEPARTED_KEPT:], (now, info)]
             effects += [Signal(p.sid, participant_update([info])) for p in self.present() if p.sid != sid]
         self.last_left_at = now
-        effects += self._subscriptions(self.present())
+        effects += self.resubscribe(self.present())
         effects.append(
             Publicize("participant_left" if participant.was_active else "participant_connection_aborted", room, info)
         )
         effects.append(ForgetParticipant(info))
-        return [*effects, *self._room_update()]
+        return [*effects, *self.room_update()]
 
     def close(self, reason: models.DisconnectReason, now: float) -> list[Effect]:
         """Ends the room: everybody is told, then it is finished."""
@@ -227,127 +224,6 @@ class Room:
         """Returns who has left since; what a resuming client missed."""
         return [info for at, info in self.departed if at >= moment]
 
-    # -- publishing ---------------------------------------------------------------------------------------------------
-
-    def add_track(self, sid: str, request: rtc.AddTrackRequest) -> list[Effect]:
-        """Announces a track: answered at once with its sid, or refused with the reason."""
-        participant = self.participants.get(sid)
-        if participant is None:
-            return []
-        refusal = self._refusal(participant, request)
-        if refusal is not None:
-            return [Signal(sid, request_answer(refusal[0], refusal[1], add_track=request))]
-        if any(track.cid == request.cid for track in participant.tracks.values()):
-            participant.queued.append(request)
-            return [Signal(sid, request_answer(Answer.QUEUED, "A track with this cid is live.", add_track=request))]
-        letter = SOURCE_LETTERS.get(request.source, "_")
-        track_sid = self.new_id(f"TR_A{letter}")
-        info = track_info(track_sid, request)
-        participant.tracks[track_sid] = Track(info, request.cid)
-        published = rtc.TrackPublishedResponse(cid=request.cid, track=info)
-        return [Signal(sid, rtc.SignalResponse(track_published=published))]
-
-    def _refusal(
-        self, participant: Participant, request: rtc.AddTrackRequest
-    ) -> tuple[rtc.RequestResponse.Reason, str] | None:
-        if request.sid:
-            return Answer.NOT_FOUND, "No such track; roomkeeper.sfu has one codec a track."
-        if not participant.may_publish(request.source):
-            return Answer.NOT_ALLOWED, "The token does not let this participant publish from this source."
-        if request.type == models.TrackType.VIDEO:
-            return Answer.UNSUPPORTED_TYPE, "roomkeeper.sfu forwards audio and data only; use livekit-server for video."
-        if request.type != models.TrackType.AUDIO:
-            return Answer.UNSUPPORTED_TYPE, "Only audio tracks can be published."
-        if len(participant.tracks) + len(participant.queued) >= MAX_TRACKS:
-            return Answer.LIMIT_EXCEEDED, f"A participant may publish {MAX_TRACKS} tracks."
-        if max(len(request.name.encode()), len(request.cid.encode())) > self.limits.name_bytes:
-            return Answer.LIMIT_EXCEEDED, f"Name and cid may have {self.limits.name_bytes} bytes."
-        return None
-
-    def bind_track(self, sid: str, cid: str, mid: str) -> str | None:
-        """Names the announced track that a section of an offer carries: by cid, else the first unbound one."""
-        participant = self.participants.get(sid)
-        if participant is None:
-            return None
-        waiting = [track for track in participant.tracks.values() if not track.live and not track.info.mid]
-        track = next((t for t in waiting if t.cid == cid), waiting[0] if waiting else None)
-        if track is None:
-            return None
-        track.info.mid = mid
-        return track.info.sid
-
-    def track_live(self, sid: str, track_sid: str) -> list[Effect]:
-        """A track is negotiated: others learn of it and are subscribed."""
-        participant, track = self._track(sid, track_sid)
-        if participant is None or track is None or track.live:
-            return []
-        track.live = True
-        first = not participant.has_published
-        participant.has_published = True
-        participant.touch()
-        effects = self._show(participant)
-        effects.append(Publicize("track_published", self.describe(), participant.info(), track.info))
-        if first:
-            effects.append(OfferJobs(participant.info(), publisher=True))
-        return [*effects, *self._subscriptions(self.present()), *self._room_update()]
-
-    def track_gone(self, sid: str, track_sid: str) -> list[Effect]:
-        """A track is no longer offered by its publisher, or was taken away from it."""
-        participant, track = self._track(sid, track_sid)
-        if participant is None or track is None:
-            return []
-        del participant.tracks[track_sid]
-        effects: list[Effect] = []
-        if track.live:
-            participant.touch()
-            effects += self._show(participant)
-            effects.append(Publicize("track_unpublished", self.describe(), participant.info(), track.info))
-        next_up = next((request for request in participant.queued if request.cid == track.cid), None)
-        if next_up is not None:
-            participant.queued.remove(next_up)
-            effects += self.add_track(sid, next_up)
-        return [*effects, *self._subscriptions(self.present()), *self._room_update()]
-
-    def mute(self, sid: str, track_sid: str, *, muted: bool) -> list[Effect]:
-        """The client has muted or unmuted its track."""
-        participant, track = self._track(sid, track_sid)
-        if participant is None:
-            return []
-        if track is None:
-            request = rtc.MuteTrackRequest(sid=track_sid, muted=muted)
-            return [Signal(sid, request_answer(Answer.NOT_FOUND, "No such track.", mute=request))]
-        if track.info.muted == muted:
-            return []
-        track.info.muted = muted
-        participant.touch()
-        return self._show(participant)
-
-    def mute_by_api(self, identity: str, track_sid: str, *, muted: bool) -> tuple[models.TrackInfo, list[Effect]]:
-        """Mutes a track from outside; the publisher is told to.
-
-        Raises:
-            NoSuchParticipant: Nobody here has the identity.
-            NoSuchTrack: It publishes no such track.
-        """
-        participant = self.find(identity)
-        track = participant.tracks.get(track_sid)
-        if track is None:
-            raise NoSuchTrack(f"Track {track_sid!r} of {identity!r}.")
-        told = Signal(participant.sid, rtc.SignalResponse(mute=rtc.MuteTrackRequest(sid=track_sid, muted=muted)))
-        return track.info, [told, *self.mute(participant.sid, track_sid, muted=muted)]
-
-    def update_audio_features(
-        self, sid: str, track_sid: str, features: Iterable[models.AudioTrackFeature]
-    ) -> list[Effect]:
-        """The client has changed what its audio track does (echo cancellation and so on)."""
-        participant, track = self._track(sid, track_sid)
-        if participant is None or track is None:
-            return []
-        del track.info.audio_features[:]
-        track.info.audio_features.extend(features)
-        participant.touch()
-        return self._show(participant)
-
     # -- subscribing --------------------------------------------------------------------------------------------------
 
     def update_subscription(self, sid: str, tracks: Iterable[str], *, subscribe: bool) -> list[Effect]:
@@ -356,9 +232,9 @@ class Room:
         if participant is None:
             return []
         for track_sid in tracks:
-            if len(participant.wants) < MAX_TRACKS * 16 or track_sid in participant.wants:
+            if len(participant.wants) < MAX_WISHES or track_sid in participant.wants:
                 participant.wants[track_sid] = subscribe
-        return self._subscriptions([participant])
+        return self.resubscribe([participant])
 
     def set_track_permissions(self, sid: str, request: rtc.SubscriptionPermission) -> list[Effect]:
         """The publisher says who may subscribe; each message replaces the whole previous set."""
@@ -372,7 +248,7 @@ class Room:
                 p.participant_identity or p.participant_sid: None if p.all_tracks else frozenset(p.track_sids)
                 for p in request.track_permissions
             }
-        return self._subscriptions(self.present())
+        return self.resubscribe(self.present())
 
     def set_disabled(self, sid: str, tracks: Iterable[str], *, disabled: bool) -> list[Effect]:
         """The client wants no packets of some tracks for now."""
@@ -385,7 +261,10 @@ class Room:
         return [SetSubscriptions(sid, tuple(wanted_tracks(self.participants.values(), participant)))]
 
     def tracks_subscribed(self, sid: str, tracks: Iterable[str]) -> list[Effect]:
-        """Media of these tracks has begun to flow to a subscriber: each publisher is told once a track."""
+        """A subscriber is to receive these tracks: each publisher is told once a track, when media can flow."""
+        subscriber = self.participants.get(sid)
+        if subscriber is None or not subscriber.active:
+            return []
         effects: list[Effect] = []
         wanted = set(tracks)
         for publisher in self.participants.values():
@@ -396,7 +275,8 @@ class Room:
                     effects.append(Signal(publisher.sid, rtc.SignalResponse(track_subscribed=told)))
         return effects
 
-    def _subscriptions(self, subscribers: Iterable[Participant]) -> list[Effect]:
+    def resubscribe(self, subscribers: Iterable[Participant]) -> list[Effect]:
+        """Recomputes what these are to receive, and tells what has changed."""
         effects: list[Effect] = []
         for subscriber in subscribers:
             effects += permission_news(self.participants.values(), subscriber)
@@ -421,7 +301,7 @@ class Room:
         except LimitExceeded as error:
             return [Signal(sid, request_answer(Answer.LIMIT_EXCEEDED, error.detail, update_metadata=request))]
         answer = request_answer(Answer.OK, "", update_metadata=request)
-        return [Signal(sid, answer), *self._show(participant), RefreshToken(sid)]
+        return [Signal(sid, answer), *self.show(participant), RefreshToken(sid)]
 
     def update_by_api(
         self,
@@ -449,9 +329,9 @@ class Room:
                     told = rtc.TrackUnpublishedResponse(track_sid=track.info.sid)
                     effects.append(Signal(participant.sid, rtc.SignalResponse(track_unpublished=told)))
                     effects.append(StopTrack(participant.sid, track.info.sid))
-                    effects += self.track_gone(participant.sid, track.info.sid)
-            effects += self._subscriptions(self.present())
-        effects = [*self._show(participant), *effects, RefreshToken(participant.sid)]
+                    effects += publishing.track_gone(self, participant.sid, track.info.sid)
+            effects += self.resubscribe(self.present())
+        effects = [*self.show(participant), *effects, RefreshToken(participant.sid)]
         return participant.info(), effects
 
     def _apply(self, participant: Participant, name: str, metadata: str, attributes: dict[str, str]) -> None:
@@ -468,7 +348,7 @@ class Room:
     def update_metadata(self, metadata: str) -> list[Effect]:
         """Sets the room's metadata; everybody is told at once."""
         self.info.metadata = metadata
-        return self._room_update()
+        return self.room_update()
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
@@ -476,18 +356,15 @@ class Room:
         """Returns those who can be sent to."""
         return [p for p in self.participants.values() if p.present]
 
-    def _track(self, sid: str, track_sid: str) -> tuple[Participant | None, Track | None]:
-        participant = self.participants.get(sid)
-        return participant, participant.tracks.get(track_sid) if participant is not None else None
-
-    def _show(self, participant: Participant) -> list[Effect]:
+    def show(self, participant: Participant) -> list[Effect]:
         """Sends the participant's present state to all who may see it, itself included."""
         message = participant_update([participant.info()])
         if participant.hidden:
             return [Signal(participant.sid, message)] if participant.present else []
         return [Signal(p.sid, message) for p in self.present()]
 
-    def _room_update(self) -> list[Effect]:
+    def room_update(self) -> list[Effect]:
+        """Sends the room's present state to everybody in it."""
         if self.closed:
             return []
         message = rtc.SignalResponse(room_update=rtc.RoomUpdate(room=self.describe()))

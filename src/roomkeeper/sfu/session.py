@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 
-from roomkeeper.sfu import data
+from roomkeeper.sfu import data, publishing
+from roomkeeper.sfu.backlog import Backlog
 from roomkeeper.sfu.media.dual import DualConnection
 from roomkeeper.sfu.media.peer import DATA_TRACK, LOSSY, RELIABLE
 from roomkeeper.sfu.media.sdp import InvalidDescription
@@ -49,9 +49,6 @@ LOSS_GOOD, LOSS_POOR = 0.05, 0.2
 """Shares of lost packets from which the quality is no longer excellent, no longer good."""
 FAREWELL_OF_MEDIA = 3.0
 """Seconds that the peer connections of a session outlive it when its client is to reconnect."""
-REPLAY_WINDOW = 2.0
-REPLAY_BYTES = 1024 * 1024
-"""Seconds and bytes of reliable data kept for a participant whose channels are not open yet."""
 PROTOCOLS = {rtc.CandidateProtocol.UDP: "udp", rtc.CandidateProtocol.TCP: "tcp"}
 SIMULATED_DISCONNECT = 5.0
 """Seconds in which a resume is cut again, on request (SimulateScenario)."""
@@ -105,8 +102,7 @@ class Session:
         self._stack = stack
         self._opened_at = stack.now()
         self._failed = False
-        self._waiting: deque[tuple[float, bytes]] = deque()
-        self._waiting_bytes = 0
+        self._backlog = Backlog()
         self._channels: set[str] = set()
         self.subscriber_primary = not single and participant.permission.can_subscribe
         self.connection: Connection = (
@@ -153,9 +149,9 @@ class Session:
             case "answer":
                 self._take_answer(request.answer)
             case "add_track":
-                self.host.apply(room.add_track(sid, request.add_track))
+                self.host.apply(publishing.add_track(room, sid, request.add_track))
             case "mute":
-                self.host.apply(room.mute(sid, request.mute.sid, muted=request.mute.muted))
+                self.host.apply(publishing.mute(room, sid, request.mute.sid, muted=request.mute.muted))
             case "subscription":
                 wanted = subscribed_sids(request.subscription)
                 self.host.apply(room.update_subscription(sid, wanted, subscribe=request.subscription.subscribe))
@@ -168,7 +164,7 @@ class Session:
                 self.host.apply(room.update_own_metadata(sid, request.update_metadata))
             case "update_audio_track":
                 update = request.update_audio_track
-                self.host.apply(room.update_audio_features(sid, update.track_sid, update.features))
+                self.host.apply(publishing.update_audio_features(room, sid, update.track_sid, update.features))
             case "leave":
                 reason = request.leave.reason
                 self._leave(reason if reason in CLIENT_REASONS else Reason.CLIENT_INITIATED)
@@ -324,15 +320,15 @@ class Session:
 
     def bind_track(self, cid: str, mid: str) -> str | None:
         """See `ConnectionObserver`."""
-        return self.host.room.bind_track(self.sid, cid, mid)
+        return publishing.bind_track(self.host.room, self.sid, cid, mid)
 
     def track_live(self, sid: str) -> None:
         """See `ConnectionObserver`."""
-        self.host.apply(self.host.room.track_live(self.sid, sid))
+        self.host.apply(publishing.track_live(self.host.room, self.sid, sid))
 
     def track_gone(self, sid: str) -> None:
         """See `ConnectionObserver`."""
-        self.host.apply(self.host.room.track_gone(self.sid, sid))
+        self.host.apply(publishing.track_gone(self.host.room, self.sid, sid))
 
     def send_offer(self, exchange: Exchange) -> None:
         """See `ConnectionObserver`."""
@@ -365,12 +361,8 @@ class Session:
         self._channels.add(label)
         if label != RELIABLE:
             return
-        now = self._stack.now()
-        while self._waiting:
-            at, packet = self._waiting.popleft()
-            if now - at <= REPLAY_WINDOW:
-                self.connection.data_peer.send(RELIABLE, packet)
-        self._waiting_bytes = 0
+        for packet in self._backlog.take(now=self._stack.now()):
+            self.connection.data_peer.send(RELIABLE, packet)
 
     def channel_message(self, label: str, message: bytes) -> None:
         """See `ConnectionObserver`."""
@@ -393,10 +385,8 @@ class Session:
         """Sends a data packet down; reliable ones wait a moment for the channel to open."""
         if self.connection.data_peer.send(RELIABLE if reliable else LOSSY, packet) or not reliable:
             return
-        if RELIABLE in self._channels or self._waiting_bytes + len(packet) > REPLAY_BYTES:
-            return
-        self._waiting.append((self._stack.now(), packet))
-        self._waiting_bytes += len(packet)
+        if RELIABLE not in self._channels:
+            self._backlog.keep(packet, now=self._stack.now())
 
     def subscribe(self, wanted: dict[str, Wanted]) -> None:
         """Makes these tracks the whole set that the client receives."""

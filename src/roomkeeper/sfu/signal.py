@@ -7,41 +7,32 @@ of the original, because clients read them (facts, livekit-server B and D).
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import logging
-import zlib
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
-from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
 from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from roomkeeper.errors import InvalidToken
-from roomkeeper.sfu.access import presented_token
-from roomkeeper.sfu.limits import LimitExceeded, Limits, TokenBucket
-from roomkeeper.sfu.media.dual import DualConnection
+from roomkeeper.sfu import publishing
+from roomkeeper.sfu.admission import Admission, Door, Refused, limited
+from roomkeeper.sfu.limits import Limits, TokenBucket
 from roomkeeper.sfu.messages import leave_message
 from roomkeeper.sfu.participant import Joiner
 from roomkeeper.sfu.room import RoomFull
-from roomkeeper.sfu.rooms import Rooms, TooManyRooms
-from roomkeeper.wire.tokens import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from starlette.requests import HTTPConnection, Request
+    from starlette.requests import Request
 
     from roomkeeper.sfu.live import LiveRoom
     from roomkeeper.sfu.metrics import Metrics
+    from roomkeeper.sfu.rooms import Rooms
     from roomkeeper.sfu.session import Session
-    from roomkeeper.wire.claims import Claims
 
 logger = logging.getLogger(__name__)
 
@@ -52,31 +43,9 @@ AGENT_PROTOCOL = 1
 PING_INTERVAL, PING_TIMEOUT = 5, 15
 MAX_UNSENT = 2000
 """Messages waiting for a slow client before its connection is given up; it may resume."""
-NO_SUCH_ROOM = "requested room does not exist"
-"""Clients compare this text exactly (facts, web client D)."""
 GONE = 1000
 CLOSE_WITHIN = 1.0
 """Seconds a client has to take its last messages."""
-SDKS = cast("dict[str, models.ClientInfo.SDK]", dict(models.ClientInfo.SDK.items()))
-MAX_DIGITS = 9
-TRUE = frozenset({"1", "true", "TRUE", "True", "t"})
-
-
-@dataclass(frozen=True, slots=True)
-class Refused(Exception):
-    """A connection that gets an HTTP answer instead of a WebSocket."""
-
-    status: int
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A verified wish to join."""
-
-    claims: Claims
-    request: rtc.JoinRequest
-    single: bool
 
 
 class SignalSink:
@@ -122,93 +91,19 @@ class SignalEndpoint:
         self, rooms: Rooms, keys: Mapping[str, str], limits: Limits, info: models.ServerInfo, metrics: Metrics
     ) -> None:
         self._rooms = rooms
+        self._door = Door(rooms, keys, limits)
         self._metrics = metrics
-        self._keys = keys
         self._limits = limits
         self._info = info
-
-    # -- admission ----------------------------------------------------------------------------------------------------
 
     async def validate(self, request: Request) -> Response:
         """`GET /rtc/validate` and `/rtc/v1/validate`: says whether and why not a client may join."""
         try:
-            admission = self._admit(request, single=request.url.path.startswith("/rtc/v1"))
-            self._check_room(admission.claims)
+            admission = self._door.admit(request, single=request.url.path.startswith("/rtc/v1"))
+            self._door.check_room(admission.claims)
         except Refused as refused:
             return PlainTextResponse(refused.words, refused.status)
         return PlainTextResponse("success")
-
-    def _admit(self, connection: HTTPConnection, *, single: bool) -> Admission:
-        query = connection.query_params
-        try:
-            token = presented_token(connection)
-            if not token:
-                raise Refused(401, "no access token; send Authorization: Bearer or access_token")
-            claims = verify(token, self._keys, now=self._rooms.stack.wall())
-        except InvalidToken as error:
-            raise Refused(401, f"invalid token: {error.detail}") from None
-        if not claims.video.room_join:
-            raise Refused(401, "no permissions to access the room")
-        if not claims.identity:
-            raise Refused(400, "identity cannot be empty")
-        if not claims.video.room:
-            raise Refused(400, "no room name")
-        with _limited():
-            self._limits.check_name(claims.video.room, what="room name")
-            self._limits.check_name(claims.identity, what="identity")
-            self._limits.check_name(claims.name)
-        wrapped = query.get("join_request", "")
-        if wrapped:
-            request = self._unwrap(wrapped)
-        elif single:
-            raise Refused(400, "join_request is required on /rtc/v1")
-        else:
-            request = _request_of(query)
-        return Admission(claims, request, single=single or bool(wrapped))
-
-    def _unwrap(self, text: str) -> rtc.JoinRequest:
-        limit = self._limits.join_request_bytes
-        try:
-            wrapped = rtc.WrappedJoinRequest.FromString(_decoded(text))
-            raw = wrapped.join_request
-            if wrapped.compression == rtc.WrappedJoinRequest.GZIP:
-                unpacker = zlib.decompressobj(wbits=31)
-                raw = unpacker.decompress(raw, limit + 1)
-            if len(raw) > limit:
-                raise Refused(400, f"join_request is longer than {limit} bytes")
-            return rtc.JoinRequest.FromString(raw)
-        except (binascii.Error, ValueError, DecodeError, zlib.error):
-            raise Refused(400, "join_request is malformed") from None
-
-    def _check_room(self, claims: Claims) -> None:
-        """Refuses to make a room that must not be made: creation is off, or the name is buried for this token."""
-        name = claims.video.room
-        if self._rooms.find(name) is not None:
-            return
-        if not self._rooms.config.auto_create and not claims.video.room_create:
-            raise Refused(404, NO_SUCH_ROOM)
-        strict = self._rooms.config.strict
-        if not strict and self._rooms.tombstones.refuses(name, claims.issued_at, claims.digest):
-            raise Refused(404, NO_SUCH_ROOM)
-
-    def _room_for(self, claims: Claims) -> LiveRoom:
-        self._check_room(claims)
-        config = claims.room_config or RoomConfiguration()
-        request = CreateRoomRequest(
-            name=claims.video.room,
-            empty_timeout=config.empty_timeout,
-            departure_timeout=config.departure_timeout,
-            max_participants=config.max_participants,
-            metadata=config.metadata,
-            agents=config.agents,
-        )
-        try:
-            with _limited():
-                return self._rooms.open(request)
-        except TooManyRooms as error:
-            raise Refused(503, str(error)) from None
-
-    # -- connection ---------------------------------------------------------------------------------------------------
 
     async def v0(self, websocket: WebSocket) -> None:
         """`/rtc`: two peer connections, unless the client sends a join request."""
@@ -220,7 +115,7 @@ class SignalEndpoint:
 
     async def _serve(self, websocket: WebSocket, *, single: bool) -> None:
         try:
-            admission = self._admit(websocket, single=single)
+            admission = self._door.admit(websocket, single=single)
             if admission.request.reconnect:
                 await self._resume(websocket, admission)
             else:
@@ -231,7 +126,7 @@ class SignalEndpoint:
 
     async def _join(self, websocket: WebSocket, admission: Admission) -> None:
         claims, request = admission.claims, admission.request
-        live = self._room_for(claims)
+        live = self._door.room_for(claims)
         joiner = Joiner(
             identity=claims.identity,
             name=claims.name,
@@ -244,7 +139,7 @@ class SignalEndpoint:
             auto_subscribe=request.connection_settings.auto_subscribe,
             token_digest=claims.digest,
         )
-        with _limited():
+        with limited():
             self._limits.check_metadata(joiner.metadata)
             self._limits.check_attributes(dict(joiner.attributes))
         try:
@@ -260,13 +155,11 @@ class SignalEndpoint:
         live.apply(live.room.answered(session.sid))
         live.refresh_token(session)
         for track in request.add_track_requests:
-            live.apply(live.room.add_track(session.sid, track))
-        if isinstance(session.connection, DualConnection):
-            session.connection.offer()
-        elif request.HasField("publisher_offer"):
+            live.apply(publishing.add_track(live.room, session.sid, track))
+        if request.HasField("publisher_offer"):
             session.take_offer(request.publisher_offer)
         else:
-            session.require_sections(0)
+            session.connection.begin()
         await self._talk(websocket, session, sink)
 
     def _join_response(self, live: LiveRoom, session: Session) -> rtc.JoinResponse:
@@ -289,10 +182,10 @@ class SignalEndpoint:
         claims = admission.claims
         live = self._rooms.find(claims.video.room)
         if live is None:
-            self._check_room(claims)
+            self._door.check_room(claims)
             if self._rooms.config.strict:
                 # The original makes the room before it finds that there is nobody to resume (facts A).
-                live = self._room_for(claims)
+                live = self._door.room_for(claims)
         session = live.session_of(claims.identity) if live is not None else None
         await websocket.accept()
         if session is None or live is None:
@@ -354,53 +247,3 @@ class SignalEndpoint:
             sink.as_json = not isinstance(data, bytes)
             if not session.closed:
                 session.receive(request)
-
-
-@contextmanager
-def _limited() -> Iterator[None]:
-    try:
-        yield
-    except LimitExceeded as error:
-        raise Refused(400, error.detail) from None
-
-
-def _request_of(query: Mapping[str, str]) -> rtc.JoinRequest:
-    """Reads the query parameters of v0 into the join request that v1 sends."""
-    attributes: dict[str, str] = {}
-    if query.get("attributes"):
-        try:
-            decoded = json.loads(_decoded(query["attributes"]))
-            attributes = {str(key): str(value) for key, value in decoded.items()}
-        except (binascii.Error, ValueError, AttributeError, RecursionError):
-            raise Refused(400, "attributes are malformed") from None
-    info = models.ClientInfo(
-        sdk=SDKS.get(query.get("sdk", "").upper(), models.ClientInfo.UNKNOWN),
-        version=query.get("version", ""),
-        protocol=_number(query.get("protocol", "")),
-        os=query.get("os", ""),
-        os_version=query.get("os_version", ""),
-        device_model=query.get("device_model", ""),
-        browser=query.get("browser", ""),
-        browser_version=query.get("browser_version", ""),
-        network=query.get("network", ""),
-        client_protocol=_number(query.get("client_protocol", "")),
-    )
-    return rtc.JoinRequest(
-        client_info=info,
-        connection_settings=rtc.ConnectionSettings(
-            auto_subscribe=query.get("auto_subscribe", "1") in TRUE,
-            adaptive_stream=query.get("adaptive_stream", "") in TRUE,
-        ),
-        participant_attributes=attributes,
-        reconnect=query.get("reconnect", "") in TRUE,
-        participant_sid=query.get("sid", ""),
-    )
-
-
-def _decoded(text: str) -> bytes:
-    """Decodes base64url, padded or not; foreign characters are an error, not skipped."""
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def wanted_tracks(participants: Iterable[Participant], subscriber: Participant) -> list[str]:
     """Returns the sids of all tracks that the subscriber is to receive."""
-    if not subscriber.active or not subscriber.permission.can_subscribe:
+    if not subscriber.present or not subscriber.permission.can_subscribe:
         return []
     return [
         track_sid
@@ -27,7 +27,7 @@ def wanted_tracks(participants: Iterable[Participant], subscriber: Participant) 
 
 def permission_news(participants: Iterable[Participant], subscriber: Participant) -> list[Signal]:
     """Tells a subscriber which tracks it may have, where that is new to it (facts C: "Each first subscription")."""
-    if not subscriber.active:
+    if not subscriber.present:
         return []
     news: list[Signal] = []
     known: dict[str, bool] = {}

@@ -16,7 +16,8 @@ from roomkeeper.sfu.api import services
 from roomkeeper.sfu.dispatch import Dispatches
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.live import RpcFailed
-from roomkeeper.sfu.room import NoSuchParticipant, NoSuchTrack
+from roomkeeper.sfu.publishing import NoSuchTrack
+from roomkeeper.sfu.room import NoSuchParticipant
 from roomkeeper.sfu.rooms import NoSuchRoom, TooManyRooms
 from roomkeeper.sfu.twirp import Twirp
 from roomkeeper.sfu.workers import Workers

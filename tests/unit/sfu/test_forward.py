@@ -18,7 +18,8 @@ from aiortc.rtp import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roomkeeper.sfu.media.forward import HISTORY, MAX_RESENT_PER_SECOND, DownTrack, Tracks, UpTrack, ntp_time
+from roomkeeper.sfu.media.forward import HISTORY, MAX_RESENT_PER_SECOND, DownTrack, UpTrack, ntp_time
+from roomkeeper.sfu.media.rtcp import Tracks
 
 if TYPE_CHECKING:
     from roomkeeper.sfu.media.peer import Peer

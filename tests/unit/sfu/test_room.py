@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from livekit.protocol import models, rtc
 
-from roomkeeper.sfu import activity, data
+from roomkeeper.sfu import activity, data, publishing
 from roomkeeper.sfu.effects import (
     CloseRoom,
     CloseSession,
@@ -24,8 +24,9 @@ from roomkeeper.sfu.effects import (
 )
 from roomkeeper.sfu.limits import Limits
 from roomkeeper.sfu.messages import Answer
-from roomkeeper.sfu.participant import Joiner, State
-from roomkeeper.sfu.room import NoSuchParticipant, NoSuchTrack, Room, RoomFull
+from roomkeeper.sfu.participant import Joiner
+from roomkeeper.sfu.publishing import NoSuchTrack
+from roomkeeper.sfu.room import NoSuchParticipant, Room, RoomFull
 from roomkeeper.sfu.subscriptions import wanted_tracks
 
 if TYPE_CHECKING:
@@ -63,10 +64,12 @@ def enter(room: Room, identity: str, now: float = START, **fields: object) -> st
 
 def publish(room: Room, sid: str, cid: str = "mic") -> str:
     """Announce, bind and negotiate a microphone; return the track's sid."""
-    room.add_track(sid, rtc.AddTrackRequest(cid=cid, type=models.TrackType.AUDIO, source=models.TrackSource.MICROPHONE))
-    track_sid = room.bind_track(sid, cid, mid=cid)
+    publishing.add_track(
+        room, sid, rtc.AddTrackRequest(cid=cid, type=models.TrackType.AUDIO, source=models.TrackSource.MICROPHONE)
+    )
+    track_sid = publishing.bind_track(room, sid, cid, mid=cid)
     assert track_sid is not None
-    room.track_live(sid, track_sid)
+    publishing.track_live(room, sid, track_sid)
     return track_sid
 
 
@@ -90,6 +93,21 @@ def test_a_participant_joins_once_for_the_webhooks_and_the_dispatcher() -> None:
     assert webhooks(effects) == ["participant_joined"]
     assert [e.publisher for e in effects if isinstance(e, OfferJobs)] == [False]
     assert room.activated(participant.sid) == []
+
+
+def test_a_joiner_is_subscribed_at_once_and_the_publisher_told_when_media_can_flow() -> None:
+    room = new_room()
+    ann = enter(room, "ann")
+    track = publish(room, ann)
+    bob, _ = room.join(Joiner("bob", permission=ALL), START)
+    effects = room.answered(bob.sid)
+    assert [e.tracks for e in effects if isinstance(e, SetSubscriptions)] == [(track,)]
+    assert room.tracks_subscribed(bob.sid, [track]) == []
+    told = [
+        m.track_subscribed.track_sid for m in signals(room.activated(bob.sid), ann) if m.HasField("track_subscribed")
+    ]
+    assert told == [track]
+    assert room.tracks_subscribed(bob.sid, [track]) == []  # once a track
 
 
 def test_who_never_became_active_is_an_aborted_connection() -> None:
@@ -158,36 +176,36 @@ def test_an_agent_that_leaves_last_starts_the_departure_clock_again() -> None:
 def test_an_announced_track_is_seen_by_others_only_when_negotiated() -> None:
     room = new_room()
     ann, bob = enter(room, "ann"), enter(room, "bob")
-    effects = room.add_track(ann, rtc.AddTrackRequest(cid="mic", source=models.TrackSource.MICROPHONE))
+    effects = publishing.add_track(room, ann, rtc.AddTrackRequest(cid="mic", source=models.TrackSource.MICROPHONE))
     [published] = [m.track_published for m in signals(effects, ann)]
     assert published.cid == "mic"
     assert published.track.sid.startswith("TR_AM")
     assert signals(effects, bob) == []
     assert room.find("ann").info().tracks == []
-    assert room.bind_track(ann, "mic", "1") == published.track.sid
-    effects = room.track_live(ann, published.track.sid)
+    assert publishing.bind_track(room, ann, "mic", "1") == published.track.sid
+    effects = publishing.track_live(room, ann, published.track.sid)
     assert webhooks(effects) == ["track_published"]
     assert SetSubscriptions(bob, (published.track.sid,)) in effects
-    assert room.track_live(ann, published.track.sid) == []
+    assert publishing.track_live(room, ann, published.track.sid) == []
 
 
 def test_a_section_with_an_unknown_cid_carries_the_first_waiting_track() -> None:
     room = new_room()
     ann = enter(room, "ann")
     for cid in ("one", "two"):
-        room.add_track(ann, rtc.AddTrackRequest(cid=cid))
+        publishing.add_track(room, ann, rtc.AddTrackRequest(cid=cid))
     first, second = room.find("ann").tracks
-    assert room.bind_track(ann, "two", "1") == second
-    assert room.bind_track(ann, "something else", "2") == first
-    assert room.bind_track(ann, "one", "3") is None
+    assert publishing.bind_track(room, ann, "two", "1") == second
+    assert publishing.bind_track(room, ann, "something else", "2") == first
+    assert publishing.bind_track(room, ann, "one", "3") is None
 
 
 def test_a_cid_that_is_live_waits_for_its_turn() -> None:
     room = new_room()
     ann = enter(room, "ann")
     track = publish(room, ann)
-    assert answers(room.add_track(ann, rtc.AddTrackRequest(cid="mic")), ann) == [Answer.QUEUED]
-    effects = room.track_gone(ann, track)
+    assert answers(publishing.add_track(room, ann, rtc.AddTrackRequest(cid="mic")), ann) == [Answer.QUEUED]
+    effects = publishing.track_gone(room, ann, track)
     assert [m.track_published.cid for m in signals(effects, ann) if m.HasField("track_published")] == ["mic"]
 
 
@@ -211,7 +229,7 @@ def test_a_track_that_may_not_be_published_is_answered_with_the_reason(
 ) -> None:
     room = new_room()
     ann = enter(room, "ann", permission=permission)
-    assert answers(room.add_track(ann, request_), ann) == [reason]
+    assert answers(publishing.add_track(room, ann, request_), ann) == [reason]
     assert room.find("ann").tracks == {}
 
 
@@ -270,11 +288,11 @@ def test_without_the_grant_nobody_changes_their_own_metadata() -> None:
 def test_muting_what_does_not_exist_is_answered_and_by_the_api_raised() -> None:
     room = new_room()
     ann = enter(room, "ann")
-    assert answers(room.mute(ann, "TR_x", muted=True), ann) == [Answer.NOT_FOUND]
+    assert answers(publishing.mute(room, ann, "TR_x", muted=True), ann) == [Answer.NOT_FOUND]
     with pytest.raises(NoSuchTrack):
-        room.mute_by_api("ann", "TR_x", muted=True)
+        publishing.mute_by_api(room, "ann", "TR_x", muted=True)
     with pytest.raises(NoSuchParticipant):
-        room.mute_by_api("nobody", "TR_x", muted=True)
+        publishing.mute_by_api(room, "nobody", "TR_x", muted=True)
 
 
 def packet(**fields: object) -> models.DataPacket:
@@ -375,6 +393,10 @@ class AnyRoom(RuleBasedStateMachine):
             match effect:
                 case SetSubscriptions(sid=sid, tracks=tracks):
                     self.told[sid] = tracks
+                    self.carry_out(self.room.tracks_subscribed(sid, tracks))
+                case Signal(message=message) if message.HasField("track_subscribed"):
+                    subscribed = message.track_subscribed.track_sid
+                    assert any(p.active and subscribed in p.subscribed for p in self.room.participants.values())
                 case CloseSession(sid=sid):
                     self.left.append(sid)
                     self.told.pop(sid, None)
@@ -406,20 +428,20 @@ class AnyRoom(RuleBasedStateMachine):
 
     @rule(name=names, cid=st.sampled_from(["mic", "cam"]))
     def announce(self, name: str, cid: str) -> None:
-        self.carry_out(self.room.add_track(self.somebody(name), rtc.AddTrackRequest(cid=cid)))
+        self.carry_out(publishing.add_track(self.room, self.somebody(name), rtc.AddTrackRequest(cid=cid)))
 
     @rule(name=names, cid=st.sampled_from(["mic", "cam", "?"]))
     def negotiate(self, name: str, cid: str) -> None:
         sid = self.somebody(name)
-        track = self.room.bind_track(sid, cid, cid)
+        track = publishing.bind_track(self.room, sid, cid, cid)
         if track is not None:
-            self.carry_out(self.room.track_live(sid, track))
+            self.carry_out(publishing.track_live(self.room, sid, track))
 
     @rule(name=names, chosen=st.data())
     def unpublish(self, name: str, chosen: st.DataObject) -> None:
         sid = self.somebody(name)
         tracks = list(self.room.participants[sid].tracks) if sid in self.room.participants else []
-        self.carry_out(self.room.track_gone(sid, chosen.draw(st.sampled_from([*tracks, "TR_none"]))))
+        self.carry_out(publishing.track_gone(self.room, sid, chosen.draw(st.sampled_from([*tracks, "TR_none"]))))
 
     @rule(name=names, chosen=st.data(), subscribe=st.booleans())
     def choose(self, name: str, chosen: st.DataObject, subscribe: bool) -> None:  # noqa: FBT001
@@ -475,9 +497,9 @@ class AnyRoom(RuleBasedStateMachine):
         assert not (self.room.closed and self.room.participants)
 
     @invariant()
-    def only_active_participants_receive(self) -> None:
+    def only_participants_who_were_answered_receive(self) -> None:
         for sid, tracks in self.told.items():
-            assert not tracks or self.room.participants[sid].state == State.ACTIVE
+            assert not tracks or self.room.participants[sid].present
 
 
 AnyRoom.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

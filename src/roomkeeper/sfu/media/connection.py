@@ -16,8 +16,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from roomkeeper.sfu.media.forward import DownTrack, Tracks, UpTrack
+from roomkeeper.sfu.media.forward import DownTrack, UpTrack
 from roomkeeper.sfu.media.peer import NOBODY
+from roomkeeper.sfu.media.rtcp import Tracks
 from roomkeeper.sfu.media.sdp import Description, Line, Ours, Section, Sent
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ class Connection(ABC):
     @abstractmethod
     def peers(self) -> tuple[Peer, ...]:
         """Every peer connection of the session."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Opens the negotiation with a client that has just joined and has offered nothing yet."""
 
     @abstractmethod
     def offered(self, text: str, number: int) -> Exchange:

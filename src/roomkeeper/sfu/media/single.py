@@ -25,16 +25,22 @@ class SingleConnection(Connection):
         self._free = 0
         self._cooling: dict[str, str] = {}  # mid -> sid of the track that went away
         self._asked = False
+        self._begun = False
 
     @property
     def peers(self) -> tuple[Peer, ...]:
         """See `Connection`."""
         return (self.primary,)
 
+    def begin(self) -> None:
+        """See `Connection`: an offer is asked for; which sections are missing is known when it has come."""
+        self._observer.require_sections(0)
+
     def offered(self, text: str, number: int) -> Exchange:
         """See `Connection`."""
         description = read(text)
         self._asked = False
+        self._begun = True
         live = self._take(description)
         self._connect(self.primary, description)
         receiving = [s for s in description.sections if s.kind == "audio" and s.receives and s.opus is not None]
@@ -84,7 +90,7 @@ class SingleConnection(Connection):
 
     def _ask_for_sections(self, *, always: bool = False) -> None:
         waiting = len(self._wanted) - len(self._downs)
-        if self._asked or not (waiting or always):
+        if self._asked or not self._begun or not (waiting or always):
             return
         self._asked = True
         self._observer.require_sections(max(0, waiting - self._free))

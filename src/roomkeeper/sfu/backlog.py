@@ -1,0 +1,30 @@
+"""Reliable data for a participant whose channel is not open yet (facts, livekit-server C: "Reliable sequence")."""
+
+from __future__ import annotations
+
+from collections import deque
+
+WINDOW = 2.0
+MOST_BYTES = 1024 * 1024
+"""Seconds and bytes that are kept."""
+
+
+class Backlog:
+    """Packets that wait."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, bytes]] = deque()
+        self._bytes = 0
+
+    def keep(self, packet: bytes, *, now: float) -> None:
+        """Adds a packet, unless there are too many already."""
+        if self._bytes + len(packet) <= MOST_BYTES:
+            self._waiting.append((now, packet))
+            self._bytes += len(packet)
+
+    def take(self, *, now: float) -> list[bytes]:
+        """Returns what has not waited too long, oldest first, and keeps nothing."""
+        fresh = [packet for at, packet in self._waiting if now - at <= WINDOW]
+        self._waiting.clear()
+        self._bytes = 0
+        return fresh

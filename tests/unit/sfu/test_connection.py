@@ -1,0 +1,91 @@
+"""How connections begin: what the first descriptions of a joiner hold."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from roomkeeper.sfu.media.certificate import new_certificate
+from roomkeeper.sfu.media.connection import Exchange, MediaStack, Wanted
+from roomkeeper.sfu.media.dual import DualConnection
+from roomkeeper.sfu.media.forward import UpTrack
+from roomkeeper.sfu.media.ice import MediaPort
+from roomkeeper.sfu.media.single import SingleConnection
+from tests.fuzz.samples import OFFER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ANSWER = OFFER.replace("actpass", "active")
+
+
+class Owner:
+    """The observer of a connection."""
+
+    def __init__(self) -> None:
+        self.offers: list[Exchange] = []
+        self.required: list[int] = []
+
+    def bind_track(self, cid: str, mid: str) -> str | None:
+        del cid, mid
+        return None
+
+    def track_live(self, sid: str) -> None: ...
+
+    def track_gone(self, sid: str) -> None: ...
+
+    def send_offer(self, exchange: Exchange) -> None:
+        self.offers.append(exchange)
+
+    def require_sections(self, audios: int) -> None:
+        self.required.append(audios)
+
+    def media_connected(self, *, primary: bool) -> None: ...
+
+    def media_failed(self, why: str) -> None: ...
+
+    def channel_open(self, label: str) -> None: ...
+
+    def channel_message(self, label: str, data: bytes) -> None: ...
+
+
+@asynccontextmanager
+async def stack() -> AsyncIterator[MediaStack]:
+    port = MediaPort(clock=time.monotonic)
+    yield MediaStack(port, new_certificate(), time.monotonic, time.time, lambda *_: None)
+    port.close()
+
+
+async def test_two_connections_offer_data_first_and_the_tracks_of_a_joiner_after_the_answer() -> None:
+    owner = Owner()
+    async with stack() as shared:
+        connection = DualConnection(shared, owner)
+        connection.want(wanted("TR_1", "TR_2"))
+        assert owner.offers == []
+        connection.begin()
+        [first] = owner.offers
+        connection.answered(ANSWER, first.id)
+        await connection.close()
+    [_, second] = owner.offers
+    assert not first.mid_to_track
+    assert "m=application" in first.text
+    assert list(second.mid_to_track.values()) == ["TR_1", "TR_2"]
+
+
+async def test_a_single_connection_asks_for_missing_sections_only_after_the_first_offer() -> None:
+    owner = Owner()
+    async with stack() as shared:
+        connection = SingleConnection(shared, owner)
+        connection.want(wanted("TR_1", "TR_2"))
+        assert owner.required == []
+        connection.begin()
+        assert owner.required == [0]
+        answer = connection.offered(OFFER, 1)  # with one section to receive in
+        await connection.close()
+    assert list(answer.mid_to_track.values()) == ["TR_1"]
+    assert owner.required == [0, 1]
+
+
+def wanted(*tracks: str) -> dict[str, Wanted]:
+    return {sid: Wanted(UpTrack(sid, 0), "PA_1") for sid in tracks}
