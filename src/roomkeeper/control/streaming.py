@@ -15,6 +15,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from anyio import CancelScope
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
@@ -98,7 +99,11 @@ class Streaming:
 
 
 class _Reader:
-    """One connection."""
+    """One connection.
+
+    A reader may go at any moment. Queries are shielded from that: a connection to the database that is left in the
+    middle of one cannot be used again.
+    """
 
     def __init__(self, store: Store, stream: Stream, listing: Listing, room: str, session: str) -> None:
         self._store = store
@@ -108,14 +113,16 @@ class _Reader:
         self._session = session
 
     async def read(self, last: Position | None) -> AsyncIterator[str]:
-        resumed = last is not None and await self._stream.keeps(last)
-        at = last if last is not None and resumed else await self._stream.head()
+        with CancelScope(shield=True):
+            resumed = last is not None and await self._stream.keeps(last)
+            at = last if last is not None and resumed else await self._stream.head()
         yield await self._counted("snapshot", at, resumed=resumed)
         counted = spoken = time.monotonic()
         stale = False
         while not self._stream.closed:
             changed = self._stream.changed
-            batch = await self._stream.after(at, room=self._room, session=self._session)
+            with CancelScope(shield=True):
+                batch = await self._stream.after(at, room=self._room, session=self._session)
             for happened in batch:
                 yield _event(happened)
                 at = happened.position
@@ -134,8 +141,9 @@ class _Reader:
                 await asyncio.wait_for(changed.wait(), LOOK_AGAIN)
 
     async def _counted(self, kind: str, at: Position | None, **more: object) -> str:
-        counts = await self._listing.counts(self._room)
-        said = {"type": kind, "at": stamp(await self._store.now()), "counts": counts, **more}
+        with CancelScope(shield=True):
+            counts, now = await self._listing.counts(self._room), await self._store.now()
+        said = {"type": kind, "at": stamp(now), "counts": counts, **more}
         return _lines(kind, json.dumps(said, separators=(",", ":")), at)
 
 
