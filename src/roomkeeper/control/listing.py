@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,8 @@ from roomkeeper.control.store.tables import aliases, deliveries, outbox, session
 from roomkeeper.lifecycle.state import State, stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from roomkeeper.control.store.store import Store
@@ -31,7 +34,7 @@ class Filters:
 
     Attributes:
         room: The whole name.
-        state: One of the states, or `open`: not ended.
+        state: One of the states, `open`: not ended, or `parked`: with something that was given up.
         agent: The agent's name.
         reason: Of the end.
         search: A part of the room's or the agent's name, or any whole id.
@@ -118,6 +121,16 @@ class Listing:
                 counted |= {row[0]: row[1] for row in (await connection.execute(query)).all()}
         return counted
 
+    async def parked(self, found: Iterable[Session]) -> dict[str, int]:
+        """Count what was given up of some sessions, deliveries and actions; those of which nothing was are left out."""
+        ids, counted = [session.id for session in found], Counter[str]()
+        async with self._engine.connect() as connection:
+            for table in _PARKING:
+                column = table.c.session
+                query = sa.select(column, sa.func.count()).where(column.in_(ids), _given_up(table)).group_by(column)
+                counted.update({row[0]: row[1] for row in (await connection.execute(query)).all()})
+        return dict(counted)
+
     async def deliveries(self, session: str) -> list[dict[str, object]]:
         """Return every report of a session that was, or is to be, delivered; JSON-able, without the body."""
         columns = deliveries.c
@@ -136,11 +149,20 @@ class Listing:
         return [_stamped(row) for row in rows]
 
 
+_PARKING: Final = (deliveries, outbox)
+
+
+def _given_up(table: sa.Table) -> sa.ColumnElement[bool]:
+    return table.c.parked_at.is_not(None)
+
+
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     columns = sessions.c
     found: list[sa.ColumnElement[bool]] = []
     if filters.state == "open":
         found.append(columns.state != str(State.ENDED))
+    elif filters.state == "parked":
+        found.append(sa.or_(*(columns.id.in_(sa.select(each.c.session).where(_given_up(each))) for each in _PARKING)))
     elif filters.state:
         found.append(columns.state == filters.state)
     if filters.room:

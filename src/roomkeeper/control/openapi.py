@@ -60,7 +60,7 @@ class Operation:
 
 _SESSION: Final = "/api/sessions/{id}"
 _LIST_QUERY: Final = (
-    ("state", "`open`, or one of the six."),
+    ("state", "`open`, `parked` (something was given up), or one of the six."),
     ("agent", "Name of the agent."),
     ("reason", "Of the end."),
     ("room", "The whole name."),

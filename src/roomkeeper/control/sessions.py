@@ -163,8 +163,8 @@ class Sessions:
             0 < int(limit) <= LONGEST_PAGE
         ):
             raise bad(f"`limit` must be a number from 1 to {LONGEST_PAGE}.")
-        if wanted not in {"", "open", *State}:
-            raise bad(f"`state` must be `open` or one of {', '.join(State)}.")
+        if wanted not in {"", "open", "parked", *State}:
+            raise bad(f"`state` must be `open`, `parked` or one of {', '.join(State)}.")
         reason = query.get("reason", "")
         if reason not in {"", *Reason}:
             raise bad(f"`reason` must be one of {', '.join(Reason)}.")
@@ -182,7 +182,8 @@ class Sessions:
             page = await self._listing.page(filters, limit=int(limit), cursor=query.get("cursor", ""))
         except BadCursor:
             raise bad("`cursor` must be the one that the page before gave.") from None
-        lines = [summary(session) for session in page.sessions]
+        parked = await self._listing.parked(page.sessions)
+        lines = [summary(session) | {"parked": parked.get(session.id, 0)} for session in page.sessions]
         return answer({"sessions": lines, "cursor": page.cursor, "counts": counts})
 
     async def show(self, request: Request) -> JSONResponse:

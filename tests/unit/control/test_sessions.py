@@ -338,3 +338,33 @@ async def test_names_that_no_database_takes_are_just_not_found(api: Api) -> None
         assert (await api("GET", f"/{name}")).status == 404
     assert (await api("GET", "?room=%00")).body["sessions"] == []
     assert (await api("GET", "?search=%00")).body["sessions"] == []
+
+
+async def test_a_report_that_was_given_up_after_three_days_is_shown_and_sent_again_by_command(
+    api: Api, store: Store, engine: AsyncEngine, deliveries: Deliveries, clock: Clock
+) -> None:
+    await talk(store)
+    other = await talk(store, "S_2", "coffee")
+    session = (await store.tell("S_1", EndAsked(at=0, reason=Reason.OPERATOR_ENDED, by=By.OPERATOR))).session
+    await deliveries.report(session, 1)
+    for _ in range(80):
+        await deliveries.deliver_due()
+        clock.pass_by(3600)
+    [given_up] = (await api("GET", "?state=parked")).body["sessions"]
+    assert (given_up["id"], given_up["parked"]) == ("S_1", 1)
+    lines = (await api("GET", "")).body["sessions"]
+    assert {line["id"]: line["parked"] for line in lines} == {"S_1": 1, other: 0}
+    [letter] = (await api("GET", "/S_1")).body["deliveries"]
+    assert (letter["error"], letter["parked_at"] is not None) == ("HTTP 500", True)
+
+    again = await api("POST", "/S_1/redeliver", body={})
+    assert (again.status, again.body["deliveries"]) == (202, 1)
+    got: list[str] = []
+
+    async def up(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        got.append(headers["webhook-id"])
+        return 200
+
+    await Deliveries(store, engine, [Receiver("http://127.0.0.1:1/x", "whsec_c2VjcmV0")], up).deliver_due()
+    assert got == [letter["id"]]
+    assert (await api("GET", "?state=parked")).body["sessions"] == []
