@@ -6,8 +6,9 @@ Everything is read from the journal by replaying it, so an explanation cannot di
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from roomkeeper.control.findings import clock, find
 from roomkeeper.control.words import words
 from roomkeeper.lifecycle.actions import (
     CreateDispatch,
@@ -19,16 +20,12 @@ from roomkeeper.lifecycle.actions import (
     StopEgress,
 )
 from roomkeeper.lifecycle.events import (
-    EgressEnded,
-    EgressStarted,
     EndAsked,
     EvidenceGiven,
     LookFailed,
     Noted,
-    RoomFinished,
     TimerFired,
 )
-from roomkeeper.lifecycle.policy import Reuse
 from roomkeeper.lifecycle.reasons import REASONS
 from roomkeeper.lifecycle.replay import moments
 from roomkeeper.lifecycle.state import State, stamp
@@ -41,9 +38,6 @@ if TYPE_CHECKING:
     from roomkeeper.lifecycle.events import Event, SessionOpened
     from roomkeeper.lifecycle.replay import Moment
     from roomkeeper.lifecycle.state import Session
-
-TOO_LONG: Final = 10_000
-"""Milliseconds by which a room or a recording may outlive its session before it is worth a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,18 +182,18 @@ def explain(journal: Sequence[SessionOpened | Event]) -> Explanation:
     ]
     return Explanation(
         session=story[-1].session,
-        timeline=tuple(line for moment, line in told if not isinstance(moment.event, Noted) or line.led_to is not None),
+        timeline=tuple(line for moment, line in told if _is_shown(moment, line)),
         decisive=None if decisive is None else told[decisive][1],
         evidence=tuple(evidence),
         ignored=tuple(line for _, line in told if line.ignored is not None),
-        findings=tuple(_findings(story)),
+        findings=tuple(find(story)),
     )
 
 
-def clock(milliseconds: int) -> str:
-    """Write a length of time as `1:02:03.456`."""
-    seconds, rest = divmod(max(0, milliseconds), 1000)
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"
+def _is_shown(moment: Moment, line: Line) -> bool:
+    """Leave out the lines of spools, but for what went wrong and how the agent's own session closed."""
+    event = moment.event
+    return not isinstance(event, Noted) or line.led_to is not None or event.what in {"error", "close"}
 
 
 def _lines(lines: Sequence[Line]) -> str:
@@ -272,50 +266,4 @@ def _is_word(moment: Moment) -> bool:
     return isinstance(moment.event, EvidenceGiven | EndAsked | LookFailed)
 
 
-# What it cost.
-
-
-def _findings(story: Sequence[Moment]) -> list[str]:
-    """Find rooms and recordings that outlived their session, and who kept them."""
-    last = story[-1].session
-    if last.ended_at is None:
-        return []
-    findings: list[str] = []
-    started: dict[str, int] = {}
-    for moment in story:
-        event = moment.event
-        over = event.at - last.ended_at
-        if isinstance(event, EgressStarted):
-            started[event.egress] = event.at
-        elif isinstance(event, EgressEnded) and over > TOO_LONG:
-            length = clock(event.at - started[event.egress]) if event.egress in started else "of unknown length"
-            findings.append(
-                f"recording {event.egress} ({length}) ran {clock(over)} longer than the session{_kept(moment, last)}"
-            )
-        elif isinstance(event, RoomFinished) and over > TOO_LONG + last.policy.linger * 1000:
-            findings.append(f"room {event.sid} outlived the session by {clock(over)}{_kept(moment, last)}")
-    findings += _returns(story, last)
-    return findings
-
-
-def _kept(moment: Moment, last: Session) -> str:
-    there = moment.before.participants if moment.before is not None else ()
-    if not there:
-        return ""
-    who = ", ".join(f"{person.identity} ({person.kind})" for person in there)
-    why = "transferred, so people were left to go on" if last.keeps_room else f"linger = {last.policy.linger:g} s"
-    return f"; still there: {who}; {why}"
-
-
-def _returns(story: Sequence[Moment], last: Session) -> list[str]:
-    """Find rooms that came to life again after the end."""
-    ended = next(place for place, moment in enumerate(story) if moment.session.state is State.ENDED)
-    known = story[ended].session.sids
-    again = [sid for sid in last.sids if sid not in known]
-    reuse = "never" if last.reuse is Reuse.NEVER else "after_end"
-    return [
-        f"room {sid} was made again after the end, with an old token; it was swept (reuse = {reuse})" for sid in again
-    ]
-
-
-__all__ = ["Explanation", "Line", "explain"]
+__all__ = ["Explanation", "Line", "clock", "explain"]

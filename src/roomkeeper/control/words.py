@@ -34,7 +34,7 @@ from roomkeeper.lifecycle.events import (
     UserAway,
     UserBack,
 )
-from roomkeeper.lifecycle.evidence import call_meaning, departure, exit_meaning
+from roomkeeper.lifecycle.evidence import CLOSINGS, call_meaning, departure, exit_meaning
 from roomkeeper.lifecycle.vocabulary import ParticipantKind, TimerKind
 
 if TYPE_CHECKING:
@@ -148,9 +148,18 @@ def _call(status: int) -> str:
 
 
 def _error(line: Noted) -> str:
-    """Errors are shown, what was said is not: that belongs to the report."""
-    message = line.data.get("message")
-    return f": {message}" if line.what == "error" and isinstance(message, str) else ""
+    """Errors and closings are shown, what was said is not: that belongs to the report."""
+    match line.what:
+        case "error":
+            said = line.data.get("error", line.data.get("message"))
+            again = "" if line.data.get("recoverable", True) else ", not recoverable"
+            return f": {said}{again}" if isinstance(said, str) else ""
+        case "close":
+            reason = line.data.get("reason")
+            closing = CLOSINGS.get(reason) if isinstance(reason, str) else None
+            return f": {reason}" + (f" ({closing.meaning})" if closing is not None else "")
+        case _:
+            return ""
 
 
 def _listing(event: RoomSeen) -> str:
