@@ -27,7 +27,7 @@ log = logging.getLogger("roomkeeper.agent")
 
 ALIVE_WITHIN: Final = 1.5
 """Seconds after its last beat that a job is said to live; it beats twice a second."""
-LOOK: Final = 3.0
+LOOK: Final = 1.0
 """Seconds between two looks for spools of dead workers."""
 POLL: Final = 1.0
 """Seconds until a spool is looked at although nobody rang."""
