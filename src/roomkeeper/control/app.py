@@ -22,6 +22,7 @@ from roomkeeper.control.headers import Headers
 from roomkeeper.control.issuing import Issuer
 from roomkeeper.control.openapi import openapi
 from roomkeeper.control.opening import Opening
+from roomkeeper.control.panel import PanelApi
 from roomkeeper.control.problems import EXCEPTION_HANDLERS, problem_response
 from roomkeeper.control.purging import Purge, Purging
 from roomkeeper.control.sessions import Sessions
@@ -52,6 +53,7 @@ def create_app(config: ControlConfig, plane: Plane) -> Starlette:
     """
     page = Page(config.pages / "interview", config.livekit_url)
     console = Page(config.pages / "console", config.livekit_url)
+    panel = [Mount("/dev", Page(config.pages / "panel", config.livekit_url))] if config.dev else []
 
     async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})
@@ -72,6 +74,7 @@ def create_app(config: ControlConfig, plane: Plane) -> Starlette:
         WebSocketRoute(link.PATH, plane.links.endpoint),
         Mount("/api", routes=api),
         Mount("/console", console),
+        *panel,
         Mount("/", page),
     ]
     http.know(routes)
@@ -108,6 +111,7 @@ def api_routes(config: ControlConfig, plane: Plane) -> tuple[list[BaseRoute], St
         *Tokens(config, plane.store, issuer).routes(),
         *Opening(config, plane.store, adopters, issuer, plane.carrier).routes(),
         *Signing(config).routes(),
+        *PanelApi(config).routes(),
         *streaming.routes(),
         *plane.journal.routes(),
         *sessions.routes(),

@@ -30,6 +30,10 @@ class ControlConfig:
     api_secret: str = setting("secret", env=["LIVEKIT_API_SECRET"])
     dev: bool = False
     """Give a token to anyone on this machine."""
+    supervisor: str = ""
+    """UNIX socket of `roomkeeper dev`, for its panel."""
+    stock: bool = False
+    """Keep no session and give LiveKit's plain tokens: how the same agent does without Roomkeeper, to compare."""
     agent: str = ""
     """Name of the agent dispatched to a room whose token request names none; empty for none."""
     token_ttl: float = 6 * 3600.0
@@ -72,7 +76,7 @@ class ControlConfig:
             livekit_url=self.livekit_url,
             api_key=self.api_key,
             api_secret=self.api_secret,
-            adopters=adopters,
+            adopters=Adopters() if self.stock else adopters,
             receivers=read_receivers(receivers, self.receiver_events, self.report_events),
         )
 

@@ -116,6 +116,8 @@ class Issuer:
             guest: Who gets it.
             config: What the application wants of a room that the token creates.
         """
+        if self._config.stock:
+            return self._stock_token(place, guest, config or RoomConfiguration())
         policy = place.policy
         ours = configure(
             config or RoomConfiguration(),
@@ -134,6 +136,21 @@ class Issuer:
             attributes={**guest.attributes, SESSION: place.session, AGENT: place.agent_name},
             video=VideoGrants(room_join=True, room=place.room, can_update_own_metadata=True),
             room_config=ours,
+        )
+        return mint(claims, secret=self._config.api_secret, now=time.time(), ttl=self._config.token_ttl)
+
+    def _stock_token(self, place: Place, guest: Guest, config: RoomConfiguration) -> str:
+        """Make what an application without Roomkeeper gives out: a join and a dispatch, no more."""
+        if place.agent_name and not config.agents:
+            config.agents.add(agent_name=place.agent_name, metadata=place.metadata)
+        claims = Claims(
+            api_key=self._config.api_key,
+            identity=guest.identity,
+            name=guest.name,
+            metadata=guest.metadata,
+            attributes=dict(guest.attributes),
+            video=VideoGrants(room_join=True, room=place.room, can_update_own_metadata=True),
+            room_config=config,
         )
         return mint(claims, secret=self._config.api_secret, now=time.time(), ttl=self._config.token_ttl)
 

@@ -38,6 +38,9 @@ def dev(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keeps the sessions. [default: forgotten with this run]")
     ] = None,
+    stock: Annotated[
+        bool | None, typer.Option("--stock", help="The same example without Roomkeeper, to compare.")
+    ] = None,
     open_page: Annotated[bool | None, typer.Option("--open/--no-open", help="Open the page in the browser.")] = None,
 ) -> None:
     """Run everything on this machine: room server, control plane, example interviewer. Ctrl-C stops it all."""
@@ -49,7 +52,8 @@ def dev(
     from roomkeeper.settings import Sources, load
 
     require("demo", *PACKAGES_OF_THE_PARTS)
-    flags = {"host": host, "port": port, "sfu_port": sfu_port, "udp_port": udp_port, "open": open_page, "data": data}
+    ports = {"port": port, "sfu_port": sfu_port, "udp_port": udp_port}
+    flags = {"host": host, **ports, "open": open_page, "data": data, "stock": stock}
     settings = load(DevSettings, "dev", flags=flags, sources=Sources.of_process())
     with tempfile.TemporaryDirectory(prefix="roomkeeper-dev-") as folder:
         asyncio.run(run(plan(settings, settings.data or Path(folder)), open_page=settings.open))

@@ -41,6 +41,7 @@ class Child:
         self._process = process
         self._terminal = terminal
         self._said: dict[str, asyncio.Event] = {}
+        self._retired = False
         self._output = asyncio.create_task(self._pass_on(output))
 
     @classmethod
@@ -90,19 +91,30 @@ class Child:
         """Watch it.
 
         Raises:
-            ChildDied: It ended.
+            ChildDied: It ended, and nobody had asked it to.
         """
         status = await self._process.wait()
+        if self._retired:
+            return
         await asyncio.wait({self._output}, timeout=1.0)
         how = f"by {signal.Signals(-status).name}" if status < 0 else f"with exit status {status}"
         raise ChildDied(f"`{self.name}` ended {how}.")
 
-    async def stop(self) -> None:
+    async def retire(self, within: float) -> None:
+        """End it while the others go on, and give it time to finish what it does.
+
+        Args:
+            within: Seconds.
+        """
+        self._retired = True
+        await self.stop(within)
+
+    async def stop(self, within: float = GRACE) -> None:
         """End it and its descendants: ask, then after a while insist. Returns when the process is gone."""
         try:
             if self._process.returncode is None:
                 self._signal(signal.SIGTERM)
-                await asyncio.wait_for(self._process.wait(), GRACE)
+                await asyncio.wait_for(self._process.wait(), within)
         except TimeoutError:
             self._terminal.notice(f"{self.name} does not stop; killing it.")
         finally:

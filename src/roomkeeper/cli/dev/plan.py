@@ -8,6 +8,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 import roomkeeper
@@ -33,6 +34,8 @@ class DevSettings:
     sfu_port: int | None = None
     udp_port: int | None = None
     open: bool = True
+    stock: bool = False
+    """Without Roomkeeper: the same example as livekit-agents runs it by itself."""
     data: Path | None = None
     """Folder that keeps the sessions; None: they go with this run."""
 
@@ -56,12 +59,32 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """Buttons that break things, and what they reach.
+
+    Attributes:
+        address: The page of the interview, with the buttons beside it.
+        socket: Where its wishes come in.
+        worker: What another worker is started with.
+        sfu_port: TCP, of the room server: whoever of a worker's processes is connected to it is an agent.
+        leave: Seconds that the old worker gets to hand its conversations over.
+    """
+
+    address: str
+    socket: Path
+    worker: Command
+    sfu_port: int
+    leave: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that runs, in stages: those of one stage start together, after the stage before is ready."""
 
     stages: tuple[tuple[Command, ...], ...]
     address: str
     """What the user opens."""
+    panel: Panel | None = None
 
 
 def plan(settings: DevSettings, data: Path) -> Plan:
@@ -89,6 +112,11 @@ def plan(settings: DevSettings, data: Path) -> Plan:
         # The secret is as short as that of `livekit-server --dev`; who runs `dev` cannot act on that.
         "PYTHONWARNINGS": "ignore:The HMAC key is",
     }
+    wishes = _socket_in(data)
+
+    def stock(name: str) -> dict[str, str]:
+        return {name: "true"} if settings.stock else {}
+
     sfu = Command(
         "sfu",
         (
@@ -96,6 +124,7 @@ def plan(settings: DevSettings, data: Path) -> Plan:
             *("--host", settings.host, "--port", str(sfu_port), "--udp-port", str(udp_port)),
             *("--keys", f"{API_KEY}:{API_SECRET}", "--log-format", "json"),
             *("--webhook", f"{address}webhooks/livekit", "--data-dir", str(data / "sfu")),
+            *(["--strict"] if settings.stock else []),
         ),
         env,
         probes.answers(sfu_url),
@@ -107,17 +136,25 @@ def plan(settings: DevSettings, data: Path) -> Plan:
             *("--host", settings.host, "--port", str(page_port), "--agent", AGENT_NAME),
             *("--database", f"sqlite:///{data / 'roomkeeper.db'}"),
         ),
-        env | {"ROOMKEEPER_CONTROL_DEV": "true"},
+        env
+        | {"ROOMKEEPER_CONTROL_DEV": "true", "ROOMKEEPER_CONTROL_SUPERVISOR": str(wishes)}
+        | stock("ROOMKEEPER_CONTROL_STOCK"),
         probes.answers(address),
     )
     worker = Command(
         AGENT_NAME,
         # Ctrl-C means now: an interview that goes on is not waited for.
         (sys.executable, str(_example()), "start", "--drain-timeout", "1"),
-        env,
+        env | {"ROOMKEEPER_URL": address, "ROOMKEEPER_SPOOL": str(data / "spool")} | stock("ROOMKEEPER_STOCK"),
         probes.says("registered worker"),
     )
-    return Plan(((sfu,), (control, worker)), address)
+    return Plan(((sfu,), (control, worker)), address, Panel(f"{address}dev/", wishes, worker, sfu_port))
+
+
+def _socket_in(data: Path) -> Path:
+    """Name a UNIX socket: in the folder, unless its address has no room for that (unix(7): 104 bytes on macOS)."""
+    beside = data / "dev.sock"
+    return beside if len(os.fsencode(beside)) < 100 else Path(gettempdir(), f"roomkeeper-dev-{os.getpid()}.sock")  # noqa: PLR2004
 
 
 def _example() -> Path:
