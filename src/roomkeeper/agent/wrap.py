@@ -114,12 +114,13 @@ class _Wrapped:
         settings = load(AgentSettings, "agent", flags=flags, sources=Sources.of_process())
         if not settings.url and not unregistered:
             log.warning("set ROOMKEEPER_URL: without a control plane nobody replaces an agent that dies")
+        url = settings.url if all(internals.credentials(self._server)) else ""  # nothing to sign with: a console
         place = local.Place.of(new_id("W_"), settings.folder)
         self._install(place, devmode=devmode)
         self._ended.clear()
         try:
             async with AsyncExitStack() as stack:
-                parent = Parent(place, url=settings.url, hello=self._hello(place), token=self._token)
+                parent = Parent(place, url=url, hello=self._hello(place), token=self._token)
                 try:
                     self._parent = await stack.enter_async_context(parent)
                 except (SpoolUnusable, OSError) as error:

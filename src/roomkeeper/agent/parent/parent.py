@@ -124,14 +124,14 @@ class Parent:
             await asyncio.sleep(YIELD_EVERY)
 
     async def flush(self, within: float) -> None:
-        """Wait until everything is shipped.
+        """Wait until everything is shipped that the control plane wants.
 
         Args:
             within: Seconds at most; what is left then is for the next worker.
         """
         try:
             async with asyncio.timeout(within):
-                while self._shippers and self._connection is not None and self._connection.up:
+                while self._connection is not None and self._connection.up and self._is_wanted():
                     self._shipped.clear()
                     await self._shipped.wait()
         except TimeoutError:
@@ -151,8 +151,10 @@ class Parent:
 
     def asks(self, attach: link.Attach, n: int) -> None:
         """A job asks to be in charge, for the n-th time."""
-        self._shipper(attach.job).asks(attach, n)
-        self._work.set()
+        shipper = self._shipper(attach.job)
+        if not shipper.gone:
+            shipper.asks(attach, n)
+            self._work.set()
 
     def rang(self, job: str) -> None:
         """A job lives, and may have written."""
@@ -186,6 +188,7 @@ class Parent:
                 shipper.ack(frame, now=self._now())
             case link.Refused():
                 shipper.refused(now=self._now())
+                self._shipped.set()
             case link.Attached() | link.Fenced():
                 n = shipper.answered(frame)
             case link.Mute() | link.Unmute():
@@ -274,6 +277,9 @@ class Parent:
             self._tell_jobs()
 
     # Helpers.
+
+    def _is_wanted(self) -> bool:
+        return any(not shipper.is_refused for shipper in self._shippers.values())
 
     def _shipper(self, job: str) -> Shipper:
         if job not in self._shippers:

@@ -76,6 +76,11 @@ class Shipper:
         """Whether something is on its way."""
         return self._sent is not None or bool(self._asked)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the control plane did not want it when it was last asked."""
+        return self._wait > RETRY
+
     def asks(self, attach: link.Attach, n: int) -> None:
         """The job asks to be in charge.
 

@@ -209,6 +209,10 @@ async def test_a_refused_job_is_tried_again_and_holds_nobody_up(folder: Path, pl
         two.append("item")
         await plane.until(lambda: types(plane, "AJ_2"))
         assert types(plane, "AJ_1") == []
+        two.done()
+        await plane.until(lambda: "AJ_2" in plane.over)
+        async with asyncio.timeout(1):
+            await parent.flush(5)  # it does not wait for what nobody wants
         plane.refuses = set()
         await plane.until(lambda: types(plane, "AJ_1"))
 
