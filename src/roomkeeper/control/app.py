@@ -51,9 +51,8 @@ def create_app(config: ControlConfig, plane: Plane) -> Starlette:
         config: How it listens and which LiveKit server it speaks for.
         plane: Keeps the sessions.
     """
-    page = Page(config.pages / "interview", config.livekit_url)
-    console = Page(config.pages / "console", config.livekit_url)
-    panel = [Mount("/dev", Page(config.pages / "panel", config.livekit_url))] if config.dev else []
+    page = Page(config.pages / "interview", config.livekit_url, framed=config.dev)
+    console = Page(config.pages / "console", config.livekit_url, framed=config.dev)
 
     async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})
@@ -74,7 +73,6 @@ def create_app(config: ControlConfig, plane: Plane) -> Starlette:
         WebSocketRoute(link.PATH, plane.links.endpoint),
         Mount("/api", routes=api),
         Mount("/console", console),
-        *panel,
         Mount("/", page),
     ]
     http.know(routes)

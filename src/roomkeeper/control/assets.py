@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 NOT_BUILT = "The pages are not built. Run `make setup` in the checkout, or install the wheel, which has them.\n"
 
 
-def content_security_policy(livekit_url: str) -> str:
+def content_security_policy(livekit_url: str, *, framed: bool = False) -> str:
     """Return the policy of a page that runs its own files only and speaks to one LiveKit server.
 
     Args:
         livekit_url: The server's WebSocket URL. The client also asks the same host over HTTP why a connection failed.
+        framed: Whether pages of this server may show each other in a frame: the panel of `roomkeeper dev` does.
     """
     url = urlsplit(livekit_url)
     secure = url.scheme in {"wss", "https"}
@@ -38,19 +39,25 @@ def content_security_policy(livekit_url: str) -> str:
             f"connect-src 'self' {server}",
             "base-uri 'none'",
             "form-action 'none'",
-            "frame-ancestors 'none'",
+            *(("frame-src 'self'", "frame-ancestors 'self'") if framed else ("frame-ancestors 'none'",)),
         )
     )
 
 
 class Page(StaticFiles):
-    """One built page: hashed files are kept for ever, the page itself is asked for anew."""
+    """One built page: hashed files are kept for ever, the page itself is asked for anew.
 
-    def __init__(self, folder: Path, livekit_url: str) -> None:
+    Args:
+        folder: Where it was built.
+        livekit_url: The server that it may speak to.
+        framed: See `content_security_policy`.
+    """
+
+    def __init__(self, folder: Path, livekit_url: str, *, framed: bool = False) -> None:
         super().__init__(directory=folder, html=True, check_dir=False)
         self._folder = folder
         self._headers = {
-            "Content-Security-Policy": content_security_policy(livekit_url),
+            "Content-Security-Policy": content_security_policy(livekit_url, framed=framed),
             "Permissions-Policy": "microphone=(self), autoplay=(self), speaker-selection=(self), camera=(), "
             "display-capture=(), geolocation=()",
             "Referrer-Policy": "no-referrer",

@@ -15,6 +15,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     target: "es2022",
+    // The console, and the panel of `roomkeeper dev`.
+    rollupOptions: { input: ["index.html", "panel.html"] },
   },
   server: { host: "127.0.0.1", proxy: { "/api": CONTROL_PLANE } },
 });

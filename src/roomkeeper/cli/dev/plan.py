@@ -148,7 +148,7 @@ def plan(settings: DevSettings, data: Path) -> Plan:
         env | {"ROOMKEEPER_URL": address, "ROOMKEEPER_SPOOL": str(data / "spool")} | stock("ROOMKEEPER_STOCK"),
         probes.says("registered worker"),
     )
-    return Plan(((sfu,), (control, worker)), address, Panel(f"{address}dev/", wishes, worker, sfu_port))
+    return Plan(((sfu,), (control, worker)), address, Panel(f"{address}console/panel.html", wishes, worker, sfu_port))
 
 
 def _socket_in(data: Path) -> Path:
