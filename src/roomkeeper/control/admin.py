@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -43,7 +43,7 @@ class Admin:
     """
 
     room: str = ""
-    expires_at: float = math.inf
+    expires_at: float = field(default=math.inf, compare=False)
 
     def reaches(self, session: Session, latest: Session | None) -> bool:
         """Say whether a session is this caller's business."""
@@ -100,7 +100,9 @@ def caller_of(request: Request, keys: Mapping[str, str], *, grace: float = 0.0) 
     if video.room_join and video.room and claims.identity:
         return Member(claims.identity, video.room, claims.attributes.get(SESSION, ""), claims.expires_at)
     admin = admin_in(claims)
-    if admin is not None and admin.expires_at + LEEWAY > time.time():  # no grace for administrators
+    if admin is not None:
+        if admin.expires_at + LEEWAY <= time.time():  # no grace for administrators
+            raise Problem(HTTPStatus.UNAUTHORIZED, "The token was refused. It has expired.", _ASK)
         return admin
     raise Problem(HTTPStatus.FORBIDDEN, "The token grants neither `roomAdmin` nor joining a room.")
 

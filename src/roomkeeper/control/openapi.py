@@ -126,7 +126,7 @@ OPERATIONS: Final = (
         "/api/sessions",
         "List sessions, newest first.",
         (ADMIN,),
-        {200: obj({"sessions": array(ref("Session")), "cursor": nullable(text()), "counts": ref("Counts")})},
+        {200: obj({"sessions": array(ref("ListedSession")), "cursor": nullable(text()), "counts": ref("Counts")})},
         query=_LIST_QUERY,
         refuses=(400,),
     ),

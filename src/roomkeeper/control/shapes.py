@@ -110,6 +110,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Session": obj(_SESSION),
+    "ListedSession": obj({**_SESSION, "parked": number()}),
     "SessionDetails": obj(
         {
             **_SESSION,

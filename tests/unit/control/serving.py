@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from contextlib import asynccontextmanager
@@ -25,6 +26,8 @@ from roomkeeper.wire.tokens import Claims, VideoGrants, mint
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
+
+    from starlette.applications import Starlette
 
     from roomkeeper.control.plane import Plane
 
@@ -61,6 +64,7 @@ class Site:
     address: str
     http: aiohttp.ClientSession
     plane: Plane
+    app: Starlette
 
     async def __call__(
         self,
@@ -84,8 +88,9 @@ class Site:
         if by is not None:
             sent["Authorization"] = f"Bearer {by if isinstance(by, str) else token(by)}"
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent_body = io.BytesIO(data) if data is not None else None  # aiohttp warns of large bytes
         url = URL(f"{self.address}{path}", encoded=True)
-        async with self.http.request(method, url, data=data, headers=sent, allow_redirects=False) as answer:
+        async with self.http.request(method, url, data=sent_body, headers=sent, allow_redirects=False) as answer:
             return Answer(answer.status, answer.headers, await answer.text())
 
 
@@ -110,16 +115,15 @@ async def site(folder: Path, *, policy: Policy | None = None, **settings: Any) -
         )
         plane = assemble(works, engine)
         # As `server.serve` has it: the address of a proxy's client is believed from this machine.
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(config, plane), host="127.0.0.1", port=0, log_level="warning", lifespan="off")
-        )
+        app = create_app(config, plane)
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
         task = asyncio.create_task(server.serve())
         while not server.started:  # uvicorn has no event for it
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         try:
             async with aiohttp.ClientSession() as http:
-                yield Site(f"http://127.0.0.1:{port}", http, plane)
+                yield Site(f"http://127.0.0.1:{port}", http, plane, app)
         finally:
             plane.stream.close()
             server.should_exit = True

@@ -104,7 +104,7 @@ def test_an_expired_participant_has_a_week_where_grace_is_given() -> None:
 def test_an_expired_administrator_has_no_grace() -> None:
     with pytest.raises(Problem) as refused:
         caller_of(bearing(ALL, age=24 * HOUR), KEYS, grace=WEEK)
-    assert refused.value.status_code == HTTPStatus.FORBIDDEN
+    assert refused.value.status_code == HTTPStatus.UNAUTHORIZED
 
 
 def test_grace_is_not_for_tokens_that_are_not_valid_yet() -> None:
