@@ -233,7 +233,7 @@ async def _settle(world: World, user: User, room: str, outcome: Outcome) -> None
     await world.end(room)
     report = await world.report(room, SETTLED_WITHIN)
     outcome.epochs, outcome.gaps = len(report["epochs"]), len(report["gaps"])
-    texts = [" ".join(item.get("content") or []) for item in report["items"] if item.get("role") == "user"]
+    texts = [item.get("text") for item in report["items"] if item.get("role") == "user"]
     if lost := [question for question in user.asked if question not in texts]:
         outcome.kept = False
         outcome.notes.append(f"not in the report: {lost}")
