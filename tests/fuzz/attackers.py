@@ -28,6 +28,7 @@ from tests.fuzz.mutate import mutated, noise, one_of
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import AsyncIterator
 
     from tests.conformance.support.server import Server
 
@@ -263,6 +264,17 @@ async def insider(campaign: Campaign, rng: random.Random) -> None:
             await peer.close()
 
 
+@contextlib.asynccontextmanager
+async def _polite(url: str) -> AsyncIterator[websockets.ClientConnection]:
+    """A signal connection that ends with a Leave: who says nothing is missed after 20 s only."""
+    async with websockets.connect(url, max_size=None) as ws:
+        try:
+            yield ws
+        finally:
+            with contextlib.suppress(websockets.WebSocketException):
+                await ws.send(rtc.SignalRequest(leave=rtc.LeaveRequest()).SerializeToString())
+
+
 async def _strike_from_inside(
     campaign: Campaign, rng: random.Random, peer: RTCPeerConnection, channels: dict[str, RTCDataChannel], number: int
 ) -> None:
@@ -274,8 +286,7 @@ async def _strike_from_inside(
     )
     token = campaign.token(f"fuzz-inside-{number % 2}", f"attacker-{number}")
     join = _join_request(request.SerializeToString(), compress=True)
-    url = f"{campaign.server.ws}/rtc/v1?access_token={token}&join_request={join}"
-    async with websockets.connect(url, max_size=None) as ws:
+    async with _polite(f"{campaign.server.ws}/rtc/v1?access_token={token}&join_request={join}") as ws:
         async for frame in ws:
             response = rtc.SignalResponse.FromString(frame if isinstance(frame, bytes) else frame.encode())
             if response.HasField("answer"):
@@ -289,6 +300,8 @@ async def _strike_from_inside(
         dtls = peer.sctp.transport
         ssrc = peer.getSenders()[0]._ssrc
         for step in range(400):
+            if not campaign.running:
+                break
             kind = rng.choice(["data", "rtp", "rtcp", "sctp"] if step > 350 else ["data", "rtp", "rtcp"])
             campaign.strikes[f"inside {kind}"] += 1
             if kind == "data":
