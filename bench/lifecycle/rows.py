@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from bench.lifecycle.user import User
@@ -126,32 +126,67 @@ async def pause_job(world: World, room: str) -> Outcome:
 
 
 async def restart_workers(world: World, rooms: list[str]) -> list[Outcome]:
-    """Restart one worker after the other, while each agent of some conversations talks."""
+    """Restart one worker after the other in the middle of some conversations.
+
+    Each user asks something in the very moment in which an old agent leaves. What the answer takes longer than an
+    undisturbed one is the gap.
+    """
     users = [User(world.server, room) for room in rooms]
-    for user in users:
-        await user.join()
     outcomes = [Outcome("rolling restart") for _ in rooms]
     try:
-        await asyncio.gather(*(_reach(user, IDLE, None) for user in users))
-        await asyncio.gather(*(user.ask("q1 long") for user in users))
-        await asyncio.gather(*(_sounding(user) for user in users))
+        for user in users:
+            await user.join()
+        usual = []
+        for user in users:
+            await _reach(user, GREETS, None)
+            await _quiet(user)
+            usual.append(await _asked_and_heard(user, "q0"))
+        over = asyncio.Event()
+        talks = [
+            asyncio.create_task(_ask_at_swaps(user, outcome, answer or 0.0, over))
+            for user, outcome, answer in zip(users, outcomes, usual, strict=True)
+        ]
         for name in list(world.workers):
             process = world.workers[name]
             begun = time.perf_counter()
             process.signal_group(signal.SIGTERM)
             await process.ended()
+            print(f"  {name} ended after {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
             world.workers[name] = await world.worker(name)
-            for outcome in outcomes:
-                outcome.notes.append(f"{name} was gone after {time.perf_counter() - begun:.0f} s")
-        ended = time.perf_counter()
-        for user, outcome in zip(users, outcomes, strict=True):
-            gap = _longest_pause_between_agents(user)
-            outcome.heard = gap if user.sounding_since(ended - 30) is not None else None
-            await _settle(world, user, rooms[users.index(user)], outcome)
+        over.set()
+        await asyncio.gather(*talks)
+        for user, outcome, room in zip(users, outcomes, rooms, strict=True):
+            await _settle(world, user, room, outcome)
     finally:
         for user in users:
             await user.leave()
     return outcomes
+
+
+async def _ask_at_swaps(user: User, outcome: Outcome, usual: float, over: asyncio.Event) -> None:
+    """Ask whenever an agent has just left, until all workers are restarted."""
+    seen = 0
+    while not over.is_set():
+        if not await user.until(lambda: len(user.gone) > seen, 1.0):  # noqa: B023 - awaited at once
+            continue
+        seen += 1
+        heard = await _asked_and_heard(user, f"q{seen}")
+        if heard is None:
+            outcome.notes.append(f"q{seen} was not answered")
+            heard = HEARD_WITHIN
+        outcome.heard = max(outcome.heard or 0.0, heard - usual)
+        await _quiet(user)
+    if not seen:
+        outcome.notes.append("its agent was never replaced")
+
+
+async def _asked_and_heard(user: User, question: str) -> float | None:
+    """Ask something, and return the seconds until a voice begins; None if none does."""
+    asked = await user.ask(question)
+    await user.until(lambda: user.sounding_since(asked), HEARD_WITHIN)
+    begun = user.sounding_since(asked)
+    await _quiet(user)
+    return begun - asked if begun is not None else None
 
 
 async def _reach(user: User, moment: str, rng: random.Random | None) -> None:
@@ -237,15 +272,6 @@ async def _settle(world: World, user: User, room: str, outcome: Outcome) -> None
     if lost := [question for question in user.asked if question not in texts]:
         outcome.kept = False
         outcome.notes.append(f"not in the report: {lost}")
-
-
-def _longest_pause_between_agents(user: User) -> float:
-    """Return the longest silence between the last sound of one agent and the first one of another."""
-    sounds = sorted((begin, end, name) for name, voice in user.voices.items() for begin, end in voice.sounds)
-    return max(
-        (after[0] - before[1] for before, after in pairwise(sounds) if before[2] != after[2]),
-        default=0.0,
-    )
 
 
 def _is_dead(pid: int) -> bool:
