@@ -32,7 +32,7 @@ SECONDS = float(os.environ.get("ROOMKEEPER_FUZZ_SECONDS", "60"))
 SEED = int(os.environ.get("ROOMKEEPER_FUZZ_SEED", str(random.randrange(2**32))))
 ANN_HZ = 440.0
 GROWTH = 40 * 1024
-"""KiB of its own memory that the server may keep after the first attack; 11 MiB were seen, mostly free for it to use."""
+"""KiB of its own memory that the server may keep after the first attack; 11 MiB were seen, free for it to use again."""
 LEAK = 10 * 1024
 """KiB that it may keep of the second, equal one; 3 MiB were seen."""
 SETTLE = 30.0
