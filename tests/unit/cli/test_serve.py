@@ -126,6 +126,12 @@ def test_a_session_is_kept_listed_ended_explained_and_its_report_sent_again(serv
     assert (explained["reason"], explained["decisive"]["event"]) == ("operator_ended", "EndAsked")
     assert served.json("redeliver", session["id"])["session"] == session["id"]
 
+    assert "on its way" in served.roomkeeper("purge", session["id"]).stderr
+    assert served.json("purge", session["id"], "--force")["session"] == session["id"]
+    assert served.json("purge", "--older-than", "1s") == {"purged": 0, "not_done": 0}
+    [left] = served.json("sessions")["sessions"]
+    assert (left["room"], left["reason"], left["purged_at"] is None) == (session["id"], "operator_ended", False)
+
     unknown = served.roomkeeper("explain", "coffee")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "No session of this id or room" in unknown.stderr
