@@ -188,6 +188,11 @@ class ServerProcess:
         finally:
             self.kill()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, such as SIGSTOP."""
+        assert self._process is not None, "the server is not running"
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """Kill it, as the kernel would."""
         if self._process is not None:
