@@ -255,6 +255,14 @@ class Reader:
         self._marks = [(0, self._offset)]
         """Places to go back to: number of a line, and where it ends."""
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing but the header.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return self.path.stat().st_size == self._marks[0][1]
+
     def read(self) -> list[link.Line]:
         """Read the next lines, as many as fit into a frame; none if there are none yet.
 

@@ -53,6 +53,8 @@ class _Entrypoint:
 
     async def __call__(self, ctx: JobContext) -> None:
         local.settle(ctx, self.place)
+        if not ctx.is_fake_job():
+            local.Desk.of_job(ctx)  # now: a job that dies before it starts its session is to be replaced too
         await around.entrypoint(ctx, self.function)
 
 

@@ -152,6 +152,9 @@ class Shipper:
         """
         if self.over or now < self._again_at or (reader := self._open()) is None:
             return None
+        if self._attach is None and self.gone and self.exit == 0 and reader.is_empty():
+            self.over = True  # a job in which no session was started, and which ended in order: nothing of ours
+            return None
         if not self.attached:
             return self._ask(reader, now)
         if self._sent is not None:

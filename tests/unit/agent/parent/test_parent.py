@@ -136,6 +136,18 @@ async def test_a_process_that_never_came_to_its_desk_is_not_spoken_of(folder: Pa
     assert [type(each) for each in plane.said] == [link.Hello]
 
 
+async def test_a_job_that_ended_in_order_without_a_session_is_not_spoken_of(folder: Path, plane: Plane) -> None:
+    async with worker(folder, plane.url) as parent, desk(parent) as stock, desk(parent, "AJ_2") as dead:
+        await plane.until(lambda: len(plane.alive) == 2)
+        die(parent, stock, 0)
+        die(parent, dead, -9)
+        await plane.until(lambda: plane.over)
+        await parent.flush(5)
+        assert not parent.place.spool("AJ_1").exists()
+    assert {getattr(each, "job", "AJ_2") for each in plane.said} == {"AJ_2"}
+    assert plane.of(link.Lost) == [link.Lost(job="AJ_2", exit=-9)]
+
+
 async def test_a_conversation_goes_on_while_the_control_plane_is_away(folder: Path, plane: Plane) -> None:
     await plane.stop()
     async with worker(folder, plane.url) as parent, desk(parent) as at:
