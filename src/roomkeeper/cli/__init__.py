@@ -5,6 +5,7 @@ sfu        the room server             logs      what servers print
 serve      the control plane           extras    "install roomkeeper[…]"
 dev/       everything on this machine  remote    what speaks to a control plane
 sessions, explain, end, redeliver, purge   over HTTP
+doctor     over HTTP, about all of it    lint    settings alone
 login      signs links and tokens
 ```
 """
@@ -17,7 +18,7 @@ from typing import Annotated
 import typer
 
 from roomkeeper import __version__
-from roomkeeper.cli import dev, end, explain, login, purge, redeliver, serve, sessions, sfu
+from roomkeeper.cli import dev, doctor, end, explain, lint, login, purge, redeliver, serve, sessions, sfu
 from roomkeeper.errors import RoomkeeperError
 
 app = typer.Typer(
@@ -38,6 +39,8 @@ for command in (
     end.end,
     redeliver.redeliver,
     purge.purge,
+    lint.lint,
+    doctor.doctor,
 ):
     app.command()(command)
 

@@ -55,18 +55,19 @@ class Remote:
         """
         return load(cls, "remote", flags={"url": url}, sources=Sources.of_process())
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def get(self, path: str, query: Mapping[str, str] | None = None, *, api: str = "/api/sessions") -> dict[str, Any]:
         """Ask for something.
 
         Args:
-            path: Below `/api/sessions`, quoted; see `of`.
+            path: Below `api`, quoted; see `of`.
             query: Parameters.
+            api: Where the path begins.
 
         Raises:
             Unreachable: Nobody answered.
             Refused: The answer is no; says why.
         """
-        return asyncio.run(self._call("GET", path, query=query))
+        return asyncio.run(self._call("GET", path, query=query, below=api))
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """Ask for something to be done.

@@ -24,6 +24,9 @@ def serve(
         str | None, typer.Option(metavar="URL", help=f"sqlite:/// or postgresql://. [default: {DATABASE}]")
     ] = None,
     agent: Annotated[str | None, typer.Option(help="Name of an agent whose rooms are kept.")] = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Look and decide, say what would be done, do nothing.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML with [control], [policy], [agents].")
     ] = None,
@@ -36,6 +39,13 @@ def serve(
 
     logs.configure(log_format)
     sources = Sources.of_process(config)
-    flags = {"host": host, "port": port, "livekit_url": livekit_url, "database": database, "agent": agent}
+    flags = {
+        "host": host,
+        "port": port,
+        "livekit_url": livekit_url,
+        "database": database,
+        "agent": agent,
+        "dry_run": dry_run,
+    }
     settings = load(ControlConfig, "control", flags=flags, sources=sources)
     run(replace(settings, database=settings.database or DATABASE), read_adopters(sources.file, settings.agent))

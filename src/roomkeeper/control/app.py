@@ -28,6 +28,7 @@ from roomkeeper.control.purging import Purge, Purging
 from roomkeeper.control.sessions import Sessions
 from roomkeeper.control.signing import Signing
 from roomkeeper.control.streaming import Streaming
+from roomkeeper.control.support import Support
 from roomkeeper.control.tokens import Tokens
 from roomkeeper.wire import link
 
@@ -112,6 +113,7 @@ def api_routes(config: ControlConfig, plane: Plane) -> tuple[list[BaseRoute], St
         *PanelApi(config).routes(),
         *streaming.routes(),
         *plane.journal.routes(),
+        *Support(plane, keys).routes(),
         *sessions.routes(),
         *purging.routes(),
     ]

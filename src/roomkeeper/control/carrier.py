@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from roomkeeper.control.crew import Crew
 from roomkeeper.control.dispatching import Wanted
 from roomkeeper.control.metrics import Metrics
-from roomkeeper.control.room_api import RoomApiFailed
+from roomkeeper.control.room_api import NotDone, RoomApiFailed
 from roomkeeper.lifecycle.actions import (
     AcceptJob,
     CancelTimer,
@@ -154,7 +155,8 @@ class Carrier:
     async def _carry_out(self, task: Task) -> bool:
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._do(task)
+                with suppress(NotDone):  # a dry run: its session is told nothing, since nothing has changed
+                    await self._do(task)
         except Exception as error:
             # One deed's fault must not stop the others; it is put back, and parked if it never succeeds.
             parked = await self._outbox.failed(task, str(error) or type(error).__name__)

@@ -52,6 +52,8 @@ class ControlConfig:
     """Types of events that receivers get, or patterns such as `session.*`; `item.added` is the live transcript."""
     receiver_events: Mapping[str, str] = field(default_factory=dict)
     """The same for one receiver, types between commas by its URL; in the file only."""
+    dry_run: bool = False
+    """Look and decide, and do nothing: neither in LiveKit, nor to agents, receivers or `database`."""
     origins: tuple[str, ...] = ()
     """Where pages that call this API come from, such as `https://interviews.example.com`; loopback always may."""
 
@@ -77,6 +79,7 @@ class ControlConfig:
             api_key=self.api_key,
             api_secret=self.api_secret,
             adopters=Adopters() if self.stock else adopters,
+            dry_run=self.dry_run,
             receivers=read_receivers(receivers, self.receiver_events, self.report_events),
         )
 

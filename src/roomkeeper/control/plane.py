@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import tempfile
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 from roomkeeper.control.adoption import Adopters, Adoption
 from roomkeeper.control.carrier import Carrier
 from roomkeeper.control.delivery import Deliveries, Receiver, post
+from roomkeeper.control.dry_run import DryAgents, DryRooms, Rehearsal
 from roomkeeper.control.exposition import EndMetrics, WebhookMetrics
 from roomkeeper.control.hooks import Hooks
 from roomkeeper.control.link.journal import Journal
@@ -47,6 +50,7 @@ class PlaneConfig:
         livekit_url: The LiveKit server whose rooms are kept.
         adopters: Which rooms are ours, and by which policies.
         receivers: Where reports go.
+        dry_run: Look and decide, and do nothing; the database is then one of its own, forgotten with the process.
     """
 
     database: str
@@ -55,6 +59,7 @@ class PlaneConfig:
     api_secret: str
     adopters: Adopters = field(default_factory=Adopters)
     receivers: tuple[Receiver, ...] = ()
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +80,12 @@ class Plane:
     stream: Stream
     links: Links
     journal: Journal
+    rehearsal: Rehearsal | None
 
 
 class _Audience:
-    def __init__(self, deliveries: Deliveries, stream: Stream, ends: EndMetrics) -> None:
+    def __init__(self, deliveries: Deliveries, stream: Stream, ends: EndMetrics, rehearsal: Rehearsal | None) -> None:
+        self._rehearsal = rehearsal
         self._deliveries = deliveries
         self._stream = stream
         self._ends = ends
@@ -90,6 +97,8 @@ class _Audience:
         self._ends.emitted(session, action)
 
     async def report(self, session: Session, revision: int) -> None:
+        if self._rehearsal is not None:
+            self._rehearsal.would("send the report", session.room, f"{session.id}, revision {revision}")
         await self._deliveries.report(session, revision)
 
 
@@ -102,15 +111,19 @@ def assemble(config: PlaneConfig, engine: AsyncEngine) -> Plane:
     """
     metrics = Metrics()
     store = Store(engine)
-    rooms = RoomApi(config.livekit_url, config.api_key, config.api_secret)
-    deliveries = Deliveries(store, engine, config.receivers, post, metrics=metrics)
+    rehearsal = Rehearsal(lambda: time.time_ns() // 1_000_000) if config.dry_run else None
+    server = (config.livekit_url, config.api_key, config.api_secret)
+    rooms = RoomApi(*server) if rehearsal is None else DryRooms(*server, rehearsal)
+    receivers = config.receivers if rehearsal is None else ()
+    deliveries = Deliveries(store, engine, receivers, post, metrics=metrics)
     replica, keys = secrets.token_hex(8), {config.api_key: config.api_secret}
     outbox = Outbox(store, engine, replica=replica)
     stream = Stream(store, engine)
     adoption = Adoption(store, rooms, config.adopters, config.api_secret)
     links = Links(LinkStore(engine, store, replica), store, rooms, adoption, keys)
-    audience = _Audience(deliveries, stream, EndMetrics(metrics.registry))
-    carrier = Carrier(store, outbox, rooms, links, audience, metrics)
+    audience = _Audience(deliveries, stream, EndMetrics(metrics.registry), rehearsal)
+    agents = links if rehearsal is None else DryAgents(rehearsal)
+    carrier = Carrier(store, outbox, rooms, agents, audience, metrics)
     links.woken(carrier.wake)
     return Plane(
         config=config,
@@ -127,6 +140,7 @@ def assemble(config: PlaneConfig, engine: AsyncEngine) -> Plane:
         stream=stream,
         links=links,
         journal=Journal(store, engine, keys),
+        rehearsal=rehearsal,
     )
 
 
@@ -137,15 +151,22 @@ async def run_plane(config: PlaneConfig) -> AsyncIterator[Plane]:
     Raises:
         ConfigError: The database cannot be used.
     """
-    async with open_engine(config.database) as engine:
-        await migrate(engine)
-        plane = assemble(config, engine)
-        works = (plane.carrier, plane.reconciler, plane.deliveries, plane.stream, plane.links)
-        loops = [asyncio.create_task(each.run()) for each in works]
-        try:
+    with tempfile.TemporaryDirectory(prefix="roomkeeper-") as scratch:
+        own = f"sqlite:///{scratch}/dry-run.db"
+        async with open_engine(own if config.dry_run else config.database) as engine, _running(config, engine) as plane:
             yield plane
-        finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
-            await plane.rooms.close()
+
+
+@asynccontextmanager
+async def _running(config: PlaneConfig, engine: AsyncEngine) -> AsyncIterator[Plane]:
+    await migrate(engine)
+    plane = assemble(config, engine)
+    works = (plane.carrier, plane.reconciler, plane.deliveries, plane.stream, plane.links)
+    loops = [asyncio.create_task(each.run()) for each in works]
+    try:
+        yield plane
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await plane.rooms.close()

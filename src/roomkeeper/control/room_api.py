@@ -35,6 +35,10 @@ class RoomApiFailed(RoomkeeperError):
     """The room API refused or did not answer; it is tried again."""
 
 
+class NotDone(RoomApiFailed):
+    """This is a dry run: nothing is done."""
+
+
 class RoomApi:
     """One LiveKit server.
 
@@ -236,3 +240,8 @@ def _object(metadata: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def is_object(metadata: str) -> bool:
+    """Say whether our state can be written beside what a room's metadata holds."""
+    return _object(metadata) is not None
