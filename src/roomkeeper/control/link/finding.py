@@ -63,6 +63,8 @@ class Finding:
             session = await self._store.get(known.session)
             return session if session.room == attach.room else NotKept(f"{attach.job} belongs to {session.room}")
         found = await self._belongs(attach)
+        if found is not None and found.purged_at is not None:
+            return NotKept("what was kept of its session was deleted")
         if found is None:
             return NotKept(f"agent {attach.agent_name!r} is not configured, and nothing else makes the room ours")
         if found.agent_name not in {"", attach.agent_name}:
@@ -71,10 +73,11 @@ class Finding:
 
     async def _belongs(self, attach: Attach) -> Session | None:
         named = await self._store.find(attach.session) if attach.session.startswith("S_") else None
+        if named is not None and named.purged_at is not None:
+            return named
         carried = named if named is not None and named.room == attach.room else None
-        latest = await self._store.find(attach.room)
-        latest = latest if latest is not None and latest.room == attach.room else None
-        if carried is None and latest is not None and attach.room_sid in latest.sids:
+        latest = await self._latest(attach.room) if carried is None else None
+        if latest is not None and attach.room_sid in latest.sids:
             return latest
         match claim(latest, carried=carried, room_sid=attach.room_sid or None):
             case Join(session=session) | Refuse(session=session) | Later(session=session):
@@ -88,6 +91,10 @@ class Finding:
                     session=believed,
                     metadata=await self._metadata(attach),
                 )
+
+    async def _latest(self, room: str) -> Session | None:
+        found = await self._store.find(room)
+        return found if found is not None and found.room == room else None
 
     async def _metadata(self, attach: Attach) -> str:
         """Return the metadata of the job's room; empty if that room is gone."""

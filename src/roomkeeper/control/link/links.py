@@ -203,7 +203,7 @@ class Links:
         while True:
             try:
                 await self.watch()
-            except (SQLAlchemyError, OSError):
+            except Exception:  # one round's fault must not end all leases
                 logger.exception("leases could not be read")
             await asyncio.sleep(WATCH_EVERY)
 
@@ -215,9 +215,11 @@ class Links:
         if workers:
             for job, session in (await self._office.links.jobs_of(workers)).items():
                 if job not in self._office.desks:
-                    await self._office.store.tell(session, LinkLost(at=0, job=job))
+                    with suppress(NoSuchSession):
+                        await self._office.store.tell(session, LinkLost(at=0, job=job))
         for each in lapsed:
-            await self._expire(each)
+            with suppress(NoSuchSession):
+                await self._expire(each)
 
     async def _expire(self, lapsed: Lapsed) -> None:
         """End a lease, once, whichever replicas saw it run out."""
@@ -235,7 +237,7 @@ class Links:
             self._mail.clear()
             try:
                 await self.read_mail()
-            except (SQLAlchemyError, OSError):
+            except Exception:  # likewise
                 logger.exception("letters could not be read")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._mail.wait(), WATCH_EVERY)

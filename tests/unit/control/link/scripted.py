@@ -143,7 +143,7 @@ class Worker:
             while not any(_answers(frame, job) for frame in self.heard[before:]):
                 await self._receive()
         self._next = len(self.heard)
-        return [frame for frame in self.heard[before:] if not isinstance(frame, link.Ack)]
+        return [frame for frame in self.heard[before:] if not isinstance(frame, link.Ack | link.Heartbeat)]
 
     async def attached(self, job: str = "AJ_1", room: str = "tea", **more: Any) -> link.Attached:  # noqa: ANN401 - as `attach`
         """Attach a job that is expected to be taken."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from livekit.protocol import models
 
 from roomkeeper.control.adoption import Adopters
+from roomkeeper.control.purging import Purge
 from roomkeeper.lifecycle.events import EndAsked, LeaseExpired, RoomFinished
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.lifecycle.reasons import By, Reason
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from roomkeeper.control.stream import Stream
     from tests.unit.control.conftest import Clock
     from tests.unit.control.link.conftest import Replica
 
@@ -214,3 +216,24 @@ async def test_a_job_without_a_proper_id_is_refused(one: Replica, job: str) -> N
     [refused] = await worker.attach(job)
     assert isinstance(refused, link.Refused)
     assert "1 to 128" in refused.why
+
+
+async def test_a_late_spool_brings_nothing_back_of_a_session_that_was_purged(one: Replica) -> None:
+    worker = await one.worker()
+    await one.live(worker)
+    await one.store.tell("S_1", EndAsked(at=0, reason=Reason.OPERATOR_ENDED, by=By.OPERATOR))
+    await worker.over(link.Done(job="AJ_1"))
+    await Purge(one.store, one.engine, cast("Stream", Silence())).purge("S_1", force=True)
+    assert await worker.ship([item(1)]) == 1  # nothing is kept, and nothing more is wanted
+    assert await one.notes() == []
+    heir = await one.worker("worker-2")
+    [refused] = await heir.attach(session="S_1")
+    assert refused == link.Refused(why="what was kept of its session was deleted", job="AJ_1")
+    assert await one.store.find("tea") is None
+
+
+class Silence:
+    """A stream that nobody hears."""
+
+    async def emit(self, *_: object) -> None:
+        """Say nothing."""
