@@ -10,6 +10,10 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/done
 ARTIFACTS := artifacts
 FUZZ_SECONDS ?= 60
+SEED ?= 1
+RUNS ?= 200
+SESSIONS ?= 500
+BENCH ?= sfu
 export npm_config_update_notifier := false
 
 # The first Python that is new enough and can make a virtual environment; `make PYTHON=…` chooses another.
@@ -22,10 +26,10 @@ WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path
 JS_PACKAGES := $(dir $(wildcard tests/conformance/js/*/package-lock.json))
 JS_MODULES := $(addsuffix node_modules/.package-lock.json,$(JS_PACKAGES))
 
-.PHONY: help setup dev pages test check lint types contracts format generate fuzz bench wheel lock chromium clean
+.PHONY: help setup dev pages test test-livekit check lint types contracts format generate fuzz chaos bench wheel lock chromium clean
 
 help: ## List what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
 
 setup: $(DONE)/python $(PAGES) ## Install everything into .venv, build the pages
 
@@ -66,8 +70,17 @@ generate: setup ## Write the reference pages and TypeScript from the tables of t
 fuzz: setup ## Fuzz every boundary for FUZZ_SECONDS
 	ROOMKEEPER_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest --timeout=0 tests/fuzz
 
-bench: setup ## Measure the room server; ARGS='--against ws://…' measures another beside it
-	$(BIN)/python -m bench.sfu $(ARGS)
+chaos: setup ## Kill and stop what there is, RUNS times from SEED on; SESSIONS at once on two replicas
+	ROOMKEEPER_CHAOS_SEED=$(SEED) ROOMKEEPER_CHAOS_STEPS=$(RUNS) ROOMKEEPER_CHAOS_SESSIONS=$(SESSIONS) \
+		PYTHONHASHSEED=0 $(BIN)/pytest -s tests/chaos/test_every_step.py tests/chaos/test_two_replicas.py
+	$(BIN)/python -m tests.chaos.matrix --seed $(SEED) --runs $(RUNS)
+
+test-livekit: setup chromium $(JS_MODULES) ## Run what can run against LIVEKIT_URL, with LIVEKIT_API_KEY and LIVEKIT_API_SECRET
+	@test -n "$${LIVEKIT_URL:-}" || { echo "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET." >&2; exit 1; }
+	$(BIN)/pytest tests/conformance tests/control/test_stock_agents.py $(ARGS)
+
+bench: setup ## Measure the room server, or BENCH=control the store, BENCH=end how soon users learn the end; see bench/
+	$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
 wheel: setup ## Build the wheel, pages inside
 	$(BIN)/uv build --wheel --no-build-isolation --out-dir dist
