@@ -26,7 +26,7 @@ from livekit.agents import (
     UserInputTranscribedEvent,
     UserStateChangedEvent,
 )
-from livekit.agents.llm import AgentHandoff, ChatItem
+from livekit.agents.llm import AgentHandoff, ChatItem, ChatMessage
 from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted
 from livekit.agents.voice.io import TextOutput
 
@@ -96,6 +96,9 @@ class Journal:
         self._userdata = ""
         self._watched: set[int] = set()
         self._deaf = False
+        self._segment = 0
+        self._told_segment = -1
+        self._usage: dict[str, Any] | None = None
 
     def write(self, kind: str, data: Mapping[str, Any] | None = None) -> None:
         """Write a line, unless the journal is closed."""
@@ -132,7 +135,7 @@ class Journal:
 
     def heard(self, next_in_chain: TextOutput | None) -> TextOutput:
         """Return the end of the chain of text outputs, to which the words come as they are played."""
-        return _Heard(self._guarded(self._heard), next_in_chain)
+        return _Heard(self._guarded(self._heard), self._next_segment, next_in_chain)
 
     def dump_userdata(self) -> None:
         """Write the userdata if it changed."""
@@ -167,13 +170,19 @@ class Journal:
     def _item(self, item: ChatItem) -> None:
         if self._deaf:
             return
+        if isinstance(item, ChatMessage) and item.role == "assistant":
+            self._told_segment = self._segment
         self.write("item", {"item": item.model_dump(mode="json", exclude_none=True)})
 
+    def _next_segment(self) -> None:
+        self._segment += 1
+
     def _heard(self, text: str) -> None:
-        if text:
+        if text and self._segment != self._told_segment:  # the last word may come after the item that holds them all
             self.write("heard", {"text": str(text)})
 
     async def _saying(self, text: AsyncIterable[str]) -> AsyncIterator[str]:
+        self._next_segment()
         said = ""
         write = self._guarded(lambda: self.write("said", {"text": said}))
         try:
@@ -194,6 +203,8 @@ class Journal:
             case AgentStateChangedEvent():
                 self.write("state", {"who": "agent", "old": event.old_state, "new": event.new_state})
                 self.dump_userdata()
+                if event.new_state == "listening":
+                    self._write_usage()
             case UserInputTranscribedEvent(is_final=True) if event.transcript:
                 linked = linked_identity(self._session)
                 language = str(event.language) if event.language else None
@@ -204,17 +215,24 @@ class Journal:
                 self.write("agent", {"id": handoff.new_agent_id})
                 self.watch_agent(self._session.current_agent)
             case SessionUsageUpdatedEvent():
-                self.write("usage", {"models": [each.model_dump(mode="json") for each in event.usage.model_usage]})
+                # Totals, several times a turn: the last ones are written when the turn is over.
+                self._usage = {"models": [each.model_dump(mode="json") for each in event.usage.model_usage]}
             case ErrorEvent():
                 recoverable = bool(getattr(event.error, "recoverable", False))
                 source = str(getattr(event.error, "type", type(event.source).__name__))
                 error = getattr(event.error, "error", event.error)
                 self.write("error", {"source": source, "error": repr(error), "recoverable": recoverable})
             case CloseEvent():
+                self._write_usage()
                 error = event.error.type if event.error is not None else None
                 self.write("close", {"reason": event.reason.value, "error": error})
             case _:
                 pass  # metrics of no use to a successor
+
+    def _write_usage(self) -> None:
+        if self._usage is not None:
+            self.write("usage", self._usage)
+            self._usage = None
 
     def _tool(self, event: ToolExecutionUpdatedEvent) -> None:
         match event.update:
@@ -283,9 +301,12 @@ def _described(arguments: tuple[object, ...]) -> dict[str, Any]:
 class _Heard(TextOutput):
     """Takes down the words as they are played: the last output of the chain, synchronized with the audio."""
 
-    def __init__(self, heard: Callable[[str], None], next_in_chain: TextOutput | None) -> None:
+    def __init__(
+        self, heard: Callable[[str], None], over: Callable[[], None], next_in_chain: TextOutput | None
+    ) -> None:
         super().__init__(label="Roomkeeper", next_in_chain=next_in_chain)
         self._take = heard
+        self._over = over
 
     async def capture_text(self, text: str) -> None:
         self._take(text)
@@ -293,5 +314,6 @@ class _Heard(TextOutput):
             await self.next_in_chain.capture_text(text)
 
     def flush(self) -> None:
+        self._over()
         if self.next_in_chain is not None:
             self.next_in_chain.flush()
