@@ -29,6 +29,7 @@ class Plane:
         refuses: Jobs that it does not keep.
         status: What it answers to a handshake instead, if not None.
         connections: How many were made.
+        welcome: What it begins with.
         store_at_once: How many lines of a frame it stores.
     """
 
@@ -44,6 +45,7 @@ class Plane:
         self.status: HTTPStatus | None = None
         self.connections = 0
         self.headers: list[str] = []
+        self.welcome = link.Welcome(v=link.VERSION)
         self.store_at_once = link.MAX_LINES
         self.port = 0
         self._server: Server | None = None
@@ -116,7 +118,7 @@ class Plane:
     def _answer(self, frame: link.FromWorker) -> list[link.FromControl]:
         match frame:
             case link.Hello():
-                return [link.Welcome(v=link.VERSION)]
+                return [self.welcome]
             case link.Heartbeat(n=n):
                 return [link.Heartbeat(n=n)]
             case link.Attach(job=job) if job in self.refuses:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_PAUSE", 0.2)
     monkeypatch.setattr(shipper, "RETRY", 0.3)
     monkeypatch.setattr(parents, "LOOK", 0.1)
+    monkeypatch.setattr(parents, "POLL", 0.05)
     monkeypatch.setattr(parents, "YIELD_EVERY", 0.2)
 
 
@@ -368,9 +370,9 @@ async def test_an_orphan_is_lost_when_its_own_process_is_dead_too(folder: Path, 
             await plane.until(lambda: plane.of(link.Lost))
 
 
-async def test_hundreds_of_spools_are_shipped_a_few_at_a_time(folder: Path, plane: Plane) -> None:
+async def test_many_spools_are_shipped_a_few_at_a_time(folder: Path, plane: Plane) -> None:
     folder.mkdir()
-    for n in range(200):
+    for n in range(60):
         writer = spool.Writer(folder / f"AJ_{n}.jsonl", header(f"AJ_{n}", "W_dead"))
         writer.append("item", {}, at=1)
         writer.close()
@@ -379,7 +381,7 @@ async def test_hundreds_of_spools_are_shipped_a_few_at_a_time(folder: Path, plan
         await plane.until(lambda: len(plane.of(link.Events)) > 2 * parents.SHIPPED_AT_ONCE)
         assert len({frame.job for frame in plane.of(link.Events)}) == parents.SHIPPED_AT_ONCE
         plane.deaf = set()
-        await plane.until(lambda: len(plane.over) == 200)
+        await plane.until(lambda: len(plane.over) == 60)
 
 
 async def test_a_leaving_worker_asks_again_until_its_sessions_are_taken_over(folder: Path, plane: Plane) -> None:
@@ -431,6 +433,23 @@ async def test_a_silent_control_plane_is_given_up_for_a_new_connection(
     plane.deaf = {link.Hello}
     async with worker(folder, plane.url):
         await plane.until(lambda: plane.connections == 2)
+
+
+async def test_a_control_plane_that_falls_silent_is_given_up(folder: Path, plane: Plane) -> None:
+    plane.welcome = link.Welcome(v=link.VERSION, heartbeat=0.05, lease=0.3)
+    async with worker(folder, plane.url):
+        await plane.until(lambda: plane.connections)
+        plane.deaf = {link.Heartbeat}
+        await plane.until(lambda: plane.connections == 2)
+
+
+async def test_a_parent_that_stood_still_begins_a_new_connection(folder: Path, plane: Plane) -> None:
+    plane.welcome = link.Welcome(v=link.VERSION, heartbeat=0.05, lease=0.3)
+    async with worker(folder, plane.url) as parent, desk(parent) as at:
+        await at.attach(attach("AJ_1"), within=5)
+        time.sleep(0.6)
+        await plane.until(lambda: plane.connections == 2)
+        await plane.until(lambda: len(plane.of(link.Attach)) == 2)
 
 
 async def test_words_that_are_no_frame_cost_the_connection_only(folder: Path, plane: Plane) -> None:
