@@ -10,16 +10,23 @@ more than we understand.
 
 from __future__ import annotations
 
-import json
-import math
-import re
-import types
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from functools import cache
-from typing import Any, Final, TypeAlias, TypeGuard, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping  # noqa: TC003 - the reader looks at the annotations
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, get_args
 
-from roomkeeper.errors import RoomkeeperError
+from roomkeeper.wire.reading import (
+    MAX_NAME,
+    MAX_NAMES,
+    MAX_OBJECTS,
+    InvalidFrame,
+    is_name,
+    plain,
+    read_as,
+    read_object,
+    to_text,
+)
+
+__all__ = ["MAX_NAME", "InvalidFrame", "is_name"]
 
 VERSION: Final = 1
 PATH: Final = "/agent-link"
@@ -28,21 +35,15 @@ MAX_FRAME: Final = 1024 * 1024
 """Bytes of one frame. A line of a spool is smaller, see `MAX_LINE`."""
 MAX_LINE: Final = 512 * 1024
 """Bytes of one line of a spool; whoever writes a longer one cuts it and says so in the line."""
-MAX_LINES: Final = 500
+MAX_LINES: Final = MAX_OBJECTS
 """Lines in one `Events` frame."""
-MAX_JOBS: Final = 1_000
+MAX_JOBS: Final = MAX_NAMES
 """Jobs of one worker."""
-MAX_NAME: Final = 512
-"""Characters of an id, an identity or a name."""
 
 HEARTBEAT: Final = 1.0
 """Seconds between two heartbeats."""
 LEASE: Final = 5.0
 """Seconds after the last heartbeat that named a job until that job may be replaced."""
-
-
-class InvalidFrame(RoomkeeperError):
-    """A frame of the agent link cannot be read; send what docs/agent-link.md says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,12 +285,12 @@ _FROM_CONTROL: Final = {_NAMES[kind]: kind for kind in get_args(FromControl)}
 
 def write(frame: Frame) -> str:
     """Return a frame as the text to send."""
-    return _text({"type": _NAMES[type(frame)], **_plain(frame)})
+    return to_text({"type": _NAMES[type(frame)], **plain(frame)})
 
 
 def write_line(line: Line) -> str:
     """Return a line as it stands in a spool, without the line feed."""
-    return _text(_plain(line))
+    return to_text(plain(line))
 
 
 def read_from_worker(text: str | bytes) -> FromWorker | None:
@@ -318,156 +319,13 @@ def read_line(text: str | bytes) -> Line:
     Raises:
         InvalidFrame: It is too large or no such line: the last one of a spool whose writer died.
     """
-    line: Line = _sound(Line, _object(text, MAX_LINE), "")
+    line: Line = read_as(Line, read_object(text, MAX_LINE), "")
     return line
 
 
-def is_name(value: object) -> TypeGuard[str]:
-    """Say whether something from outside will do as an id, an identity or a name."""
-    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and not _UNFIT.search(value)
-
-
 def _read_frame(text: str | bytes, known: Mapping[str, type]) -> Any:  # noqa: ANN401 - the callers know
-    said = _object(text, MAX_FRAME)
+    said = read_object(text, MAX_FRAME)
     name = said.get("type")
     if not isinstance(name, str):
         raise InvalidFrame("`type` is missing.")
-    return _sound(known[name], said, f"{name}.") if name in known else None
-
-
-def _object(text: str | bytes, limit: int) -> dict[str, Any]:
-    size = len(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
-    if size > limit:
-        raise InvalidFrame(f"It has {size} bytes; {limit} are allowed.")
-    try:
-        said = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise InvalidFrame("It is not JSON.") from None
-    if not isinstance(said, dict):
-        raise InvalidFrame("It is not a JSON object.")
-    return said
-
-
-def _sound(kind: type, said: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - the callers know
-    """Read an object whose data can be stored and written again; halves of characters and numbers too large go."""
-    read = _read(kind, said, where)
-    try:
-        try:
-            _to_json(_deeper(said)).encode()
-        except ValueError:  # of the data: a name would have been refused
-            return _read(kind, _repaired(said), where)
-    except RecursionError:
-        raise InvalidFrame("It is nested too deeply.") from None
-    return read
-
-
-def _text(said: Mapping[str, Any]) -> str:
-    """Write JSON that everybody can read, whatever an application put into it."""
-    try:
-        text = _to_json(said)
-        text.encode()
-    except ValueError:
-        return _to_json(_repaired(said))
-    return text
-
-
-_to_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
-def _deeper(said: object) -> object:
-    """Wrap an object, so that what is read here can still be written by whoever has a deeper stack."""
-    for _ in range(_MARGIN):
-        said = [said]
-    return said
-
-
-def _repaired(said: object) -> Any:  # noqa: ANN401 - of the same kind as it was
-    match said:
-        case str():
-            return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case float():
-            return said if math.isfinite(said) else None
-        case Mapping():
-            return {_repaired(name): _repaired(value) for name, value in said.items()}
-        case list() | tuple():
-            return [_repaired(value) for value in said]
-        case _:
-            return said
-
-
-def _no_number(name: str) -> None:
-    """Refuse NaN and the infinities, which Python reads and no database takes.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError(name)
-
-
-def _plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 - one of the dataclasses here
-    return {
-        line.name: [_plain(each) for each in said] if line.name == "events" else said
-        for line in fields(value)
-        for said in [getattr(value, line.name)]
-    }
-
-
-@cache
-def _shape(kind: type) -> tuple[tuple[str, Any, bool], ...]:
-    hints = get_type_hints(kind)
-    return tuple(
-        (line.name, hints[line.name], line.default is MISSING and line.default_factory is MISSING)
-        for line in fields(kind)
-    )
-
-
-def _read(kind: type, said: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - the callers know
-    values = {}
-    for name, hint, needed in _shape(kind):
-        if name in said:
-            values[name] = _value(hint, said[name], f"{where}{name}")
-        elif needed:
-            raise InvalidFrame(f"`{where}{name}` is missing.")
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - one answer for each kind of field
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if origin in {Union, types.UnionType}:
-        return None if value is None else _value(arguments[0], value, where)
-    if origin is tuple:
-        limit = MAX_LINES if arguments[0] is Line else MAX_JOBS
-        if not isinstance(value, list) or len(value) > limit:
-            raise InvalidFrame(f"`{where}` has to be a list of at most {limit}.")
-        return tuple(_value(arguments[0], each, where) for each in value)
-    if hint is Line:
-        if not isinstance(value, dict):
-            raise InvalidFrame(f"`{where}` has to hold objects.")
-        return _read(Line, value, f"{where}.")
-    if origin is not None:
-        if not isinstance(value, dict):
-            raise InvalidFrame(f"`{where}` has to be an object.")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise InvalidFrame(f"`{where}` has to be {_WORDS[hint]}.")
-    if hint is int and not -_LARGEST <= value <= _LARGEST:
-        raise InvalidFrame(f"`{where}` is out of range.")
-    if hint is str and where.rpartition(".")[2] in _SHORT:
-        if len(value) > MAX_NAME:
-            raise InvalidFrame(f"`{where}` has more than {MAX_NAME} characters.")
-        if _UNFIT.search(value):
-            raise InvalidFrame(f"`{where}` has a character that no name has.")
-    return value
-
-
-_WORDS: Final = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
-_LARGEST: Final = 2**53
-_MARGIN: Final = 200
-"""Levels by which the stack of a later writer may be deeper than a reader's."""
-_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-"""Control characters and halves of characters: no database takes all of them as a key."""
-_SHORT: Final = {"worker", "agent_name", "job", "room", "room_sid", "identity", "session", "reason", "type"}
+    return read_as(known[name], said, f"{name}.") if name in known else None
