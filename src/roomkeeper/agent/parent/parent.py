@@ -140,8 +140,10 @@ class Parent:
     # What jobs say.
 
     def came(self, job: str) -> None:
-        """A job connected."""
-        self._shipper(job)
+        """A job connected; also one that was reloaded in development, whose spool looked like an orphan."""
+        shipper = self._shipper(job)
+        if shipper.adopted:
+            shipper.gone = shipper.adopted = False
 
     def left(self, job: str) -> None:
         """A job's connection is gone; if its spool is too, that was all of it."""
@@ -266,7 +268,8 @@ class Parent:
         while True:
             known = {shipper.path for shipper in self._shippers.values()}
             for path in self._folder.orphans(known):
-                self._shipper(path.stem).gone = True
+                shipper = self._shipper(path.stem)
+                shipper.gone = shipper.adopted = True
                 self._work.set()
             await asyncio.sleep(LOOK)
 

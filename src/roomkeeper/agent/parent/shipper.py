@@ -39,6 +39,7 @@ class Shipper:
         job: Its id.
         path: Its spool.
         gone: True once the job's process is gone.
+        adopted: True if that is so because its worker is.
         exit: Its exit code, if that is known.
         attached: True once the control plane knows the job on this connection.
         muted: Whether the job was last told to fall silent: somebody takes its session over.
@@ -49,6 +50,7 @@ class Shipper:
         self.job = job
         self.path = path
         self.gone = False
+        self.adopted = False
         self.exit: int | None = None
         self.attached = False
         self.muted = False

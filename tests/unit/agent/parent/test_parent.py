@@ -336,6 +336,20 @@ async def test_a_living_worker_adopts_too_and_only_one_of_two(folder: Path, plan
     assert {frame.epoch for frame in plane.of(link.Attach)} == {3}
 
 
+async def test_a_job_that_is_reloaded_by_the_next_worker_is_no_orphan(folder: Path, plane: Plane) -> None:
+    folder.mkdir()
+    plane.refuses = {"AJ_1"}
+    spool.Writer(folder / "AJ_1.jsonl", header("AJ_1", "W_dead")).close()
+    async with worker(folder, plane.url) as parent:
+        await plane.until(lambda: plane.of(link.Attach))
+        plane.refuses = set()
+        async with desk(parent) as at:
+            assert await at.attach(attach("AJ_1"), within=5) is not None
+            at.append("item")
+            await plane.until(lambda: types(plane))
+            assert plane.of(link.Lost) == []
+
+
 async def test_spools_of_a_living_worker_are_its_own(folder: Path, plane: Plane) -> None:
     async with worker(folder, "", "W_1") as alone, desk(alone) as at, worker(folder, plane.url, "W_2"):
         at.append("item")
