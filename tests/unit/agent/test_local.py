@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from livekit.protocol import agent
 
 from roomkeeper.agent import local, spool
 from roomkeeper.wire import link
@@ -232,6 +233,51 @@ async def test_a_disk_that_takes_nothing_is_complained_of_once(
         "the spool takes no more: free the disk or set ROOMKEEPER_SPOOL",
         "the spool takes lines again",
     ]
+
+
+class Context:
+    """What a desk looks at in a JobContext."""
+
+    def __init__(self, attributes: dict[str, str]) -> None:
+        self.job = agent.Job(id="AJ_1", agent_name="interviewer", metadata="{}", attributes=attributes)
+        self.job.room.name = "tea"
+        self.job.room.sid = "RM_1"
+        self.local_participant_identity = "agent-AJ_1"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "epoch", "session"),
+    [
+        ({"roomkeeper.epoch": "3", "roomkeeper.session": "S_1"}, 3, "S_1"),
+        ({}, 0, ""),
+        ({"roomkeeper.epoch": "three"}, 0, ""),
+    ],
+)
+async def test_a_job_has_one_desk_which_knows_its_dispatch(
+    attributes: dict[str, str], epoch: int, session: str, tmp_path: Path
+) -> None:
+    ctx: Any = Context(attributes)
+    local.settle(ctx, local.Place.of("W_1", tmp_path))
+    desk = local.Desk.of_job(ctx)
+    assert local.Desk.of_job(ctx) is desk
+    await asyncio.to_thread(desk.close)
+    assert desk.header == spool.Header(
+        job="AJ_1",
+        room="tea",
+        room_sid="RM_1",
+        identity="agent-AJ_1",
+        agent_name="interviewer",
+        epoch=epoch,
+        session=session,
+        metadata="{}",
+        worker="W_1",
+    )
+
+
+def test_a_job_of_a_server_that_is_not_wrapped_is_told_what_to_write() -> None:
+    ctx: Any = Context({})
+    with pytest.raises(local.NotWrapped, match=r"roomkeeper\.wrap\(AgentServer\(\)\)"):
+        local.Desk.of_job(ctx)
 
 
 def test_a_socket_whose_name_would_be_too_long_lies_elsewhere(tmp_path: Path) -> None:
