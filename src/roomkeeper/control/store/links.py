@@ -40,7 +40,8 @@ REPLICA_LEASE: Final = 3_000
 """Milliseconds after which a replica that does not say that it lives is dead; shorter than a worker's lease, so that
 no lease runs out before it is known that nobody was there to renew it."""
 FORGOTTEN: Final = 24 * 3_600_000
-"""Milliseconds after which the row of a replica or a worker that is gone is dropped."""
+"""Milliseconds after which the row of a replica or a worker that is gone is dropped; its jobs lost their lease long
+before."""
 MAIL_KEPT: Final = 60_000
 """Milliseconds after which what a dead replica did not read is dropped: its workers were told when they came back."""
 AT_ONCE: Final = 500
@@ -182,8 +183,8 @@ class LinkStore:
             orphans = await self._take_over(transaction, now)
             lapsed = await self._lapsed(transaction, now)
             await transaction.execute(sa.delete(mail).where(mail.c.at < now - MAIL_KEPT))
-            for table in (replicas, links):
-                await transaction.execute(sa.delete(table).where(table.c.alive_until < now - FORGOTTEN))
+            await transaction.execute(sa.delete(replicas).where(replicas.c.alive_until < now - FORGOTTEN))
+            await transaction.execute(sa.delete(links).where(links.c.alive_until < now - FORGOTTEN))
         return orphans, lapsed
 
     async def resign(self) -> None:
@@ -218,14 +219,11 @@ class LinkStore:
         return list((await transaction.execute(take.returning(links.c.worker))).scalars())
 
     async def _lapsed(self, transaction: AsyncConnection, now: int) -> list[Lapsed]:
-        query = (
-            sa.select(jobs.c.job, jobs.c.session, jobs.c.attached_at)
-            .join_from(jobs, links, jobs.c.worker == links.c.worker, isouter=True)
-            .where(jobs.c.watched.is_(True))
-            .where(sa.or_(links.c.worker.is_(None), links.c.alive_until < now, jobs.c.silent_until < now))
-            .limit(AT_ONCE)
-        )
-        return [Lapsed(*row) for row in (await transaction.execute(query)).all()]
+        watched = sa.select(jobs.c.job, jobs.c.session, jobs.c.attached_at).where(jobs.c.watched.is_(True))
+        unheard = sa.select(links.c.worker).where(links.c.alive_until < now)
+        # A branch for each index: nearly all workers are heard, and nearly all jobs are named.
+        gone = sa.union(watched.where(jobs.c.worker.in_(unheard)), watched.where(jobs.c.silent_until < now))
+        return [Lapsed(*row) for row in (await transaction.execute(gone.limit(AT_ONCE))).all()]
 
     # -- letters ------------------------------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ jobs = Table(
     Column("metadata", Text, nullable=False),  # of the dispatch that made it
     Column("attached_at", BIG, nullable=False),
     # The lease of this job alone, since the worker stopped naming it; null while it does.
-    Column("silent_until", BIG),
+    Column("silent_until", BIG, index=True),
     Column("watched", Boolean, nullable=False),  # its lease may still run out
     Column("over", Boolean, nullable=False),  # its worker said `done` or `lost`
     Index(None, "watched", "worker"),

@@ -47,6 +47,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.create_index("ix_jobs_session", ["session"], unique=False)
+        batch_op.create_index("ix_jobs_silent_until", ["silent_until"], unique=False)
         batch_op.create_index("ix_jobs_watched_worker", ["watched", "worker"], unique=False)
 
     op.create_table(
