@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -110,7 +111,8 @@ async def pause_job(world: World, room: str) -> Outcome:
             outcome.notes.append(f"the page is told after {noticed[0]:.1f} s" if noticed else "the page is not told")
             await asyncio.sleep(max(0.0, stopped_at + STOPPED_FOR - time.perf_counter()))
         finally:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # its worker may have killed it by now
+                os.kill(pid, signal.SIGCONT)
         woken_at = time.perf_counter()
         await user.ask("q-after")
         await user.until(lambda: user.sounding_since(woken_at), HEARD_WITHIN)
