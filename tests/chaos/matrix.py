@@ -333,7 +333,8 @@ async def postgres_server(folder: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _database(kind: str, folder: Path) -> AsyncIterator[str]:
+async def database(kind: str, folder: Path) -> AsyncIterator[str]:
+    """Make a database of a kind, `sqlite` or `postgresql`; give its URL."""
     if kind == "sqlite":
         yield f"sqlite:///{folder}/roomkeeper.db"
     else:
@@ -349,9 +350,9 @@ async def matrix(first: int, runs: int, at_once: int) -> None:
         seeds = range(start, min(start + at_once, first + runs))
         with tempfile.TemporaryDirectory(prefix="chaos") as name:
             folder = Path(name)
-            async with _database(kind, folder) as database:
+            async with database(kind, folder) as url:
                 replicas = 1 if kind == "sqlite" else 2
-                line = await run_together(seeds, folder, database, replicas=replicas, strict=strict)
+                line = await run_together(seeds, folder, url, replicas=replicas, strict=strict)
         print(f"seeds {seeds.start}-{seeds.stop - 1} on {kind}: {line}", flush=True)  # noqa: T201 - a program's output
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from roomkeeper.control.store.engine import open_engine
 from roomkeeper.control.store.tables import metadata
+from tests.chaos.matrix import database
 from tests.chaos.replica import one_at_a_time
 from tests.chaos.simulation import Clock, Simulation
 
@@ -21,13 +22,13 @@ RUNS = int(os.environ.get("ROOMKEEPER_CHAOS_STEPS", "12"))
 
 
 @pytest.mark.timeout(60 + 10 * RUNS)
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize(("kind", "replicas"), [("sqlite", 1), ("postgresql", 2)])
 async def test_whatever_dies_between_two_steps_each_session_ends_once_and_each_report_arrives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, replicas: int
 ) -> None:
     one_at_a_time(monkeypatch)
     clock = Clock(START)
-    async with open_engine(f"sqlite:///{tmp_path}/roomkeeper.db") as engine:
+    async with database(kind, tmp_path) as url, open_engine(url) as engine:
         async with engine.begin() as connection:
             await connection.run_sync(metadata.create_all)
         for seed in range(SEED, SEED + RUNS):

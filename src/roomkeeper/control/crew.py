@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -84,21 +84,25 @@ class Crew(Generic[T]):
         for deed in deeds:
             task = group.create_task(self._one(deed))
             self._doing[task] = deed
-            task.add_done_callback(self._doing.pop)
         if not deeds:
             nap = LONGEST_NAP
             if free and (due_in := await self._claimant.due_in()) is not None:
                 nap = min(LONGEST_NAP, max(0.0, due_in))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), nap)
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the event.
+                async with asyncio.timeout(nap):
+                    await self._wake.wait()
 
     async def _one(self, deed: T) -> None:
+        again = False
         try:
             again = await self._do(deed)
         except (SQLAlchemyError, OSError):
             logger.exception("the database failed")  # the claim runs out, and the deed is done again
-            return
-        if again or len(self._doing) >= self._most:
+        finally:
+            full = len(self._doing) >= self._most
+            self._doing.pop(cast("asyncio.Task[None]", asyncio.current_task()))
+        if again or full:
             self._wake.set()
 
     async def _renew(self) -> None:

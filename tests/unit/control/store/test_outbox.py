@@ -132,3 +132,26 @@ async def test_rows_come_in_the_order_they_were_due(store: Store, outbox: Outbox
     assert [task.session for task in tasks] == ["S_0", "S_1", "S_2"]
     assert kinds(tasks) == {"EmitEvent"}
     assert LookAtRoom.__name__ not in kinds(tasks)
+
+
+async def test_what_is_asked_again_while_it_is_done_waits_for_the_one_who_does_it(store: Store, outbox: Outbox) -> None:
+    session = await opened(store)
+    await store.tell(session, STARTED)
+    [write] = [task for task in await outbox.claim() if isinstance(task.action, WriteRoomState)]
+    await store.tell(session, EndAsked(at=0, reason=Reason.OPERATOR_ENDED, by=By.OPERATOR))
+    assert not [task for task in await outbox.claim() if isinstance(task.action, WriteRoomState)]
+    assert not await outbox.failed(write, "the room API did not answer")
+    [again] = [task for task in await outbox.claim() if isinstance(task.action, WriteRoomState)]
+    assert (again.asked, again.tries) == (2, 0)
+
+
+async def test_a_claim_that_is_renewed_is_kept(store: Store, outbox: Outbox, clock: Clock) -> None:
+    await opened(store)
+    tasks = await outbox.claim()
+    for _ in range(3):
+        clock.pass_by(LEASE / 1000 - 0.5)
+        await outbox.renew(tasks)
+    assert await outbox.claim() == []
+    assert await outbox.due_in() == 300 - 3 * (LEASE / 1000 - 0.5)
+    clock.pass_by(LEASE / 1000)
+    assert [task.id for task in await outbox.claim()] == [task.id for task in tasks]
