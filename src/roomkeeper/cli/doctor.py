@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
 from roomkeeper import __version__
@@ -9,9 +11,20 @@ from roomkeeper.cli.remote import AsJson, Remote, Url, print_json
 from roomkeeper.cli.tables import print_table
 
 
-def doctor(*, as_json: AsJson = False, url: Url = None) -> None:
+def doctor(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="What a `serve --dry-run` would have done so far, instead.")
+    ] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
     """Look at LiveKit, clocks, webhook, database, workers and receivers; change nothing; exit status 1 on failure."""
-    found = Remote.of_process(url).get("/doctor", api="/api")
+    remote = Remote.of_process(url)
+    if dry_run:
+        _print_rehearsal(remote.get("/dry-run", api="/api"), as_json=as_json)
+        return
+    found = remote.get("/doctor", api="/api")
     checks, theirs = found["checks"], found["versions"]["roomkeeper"]
     if theirs != __version__:
         said = f"this command is {__version__}, the control plane {theirs}: install the same"
@@ -23,3 +36,13 @@ def doctor(*, as_json: AsJson = False, url: Url = None) -> None:
         typer.echo(" · ".join(f"{name} {version}" for name, version in found["versions"].items()))
     if any(each["health"] == "failed" for each in checks):
         raise typer.Exit(1)
+
+
+def _print_rehearsal(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    else:
+        columns = ("first_at", "times", "what", "room", "about")
+        print_table(
+            ("first", "times", "would", "room", "about"), ([deed[name] for name in columns] for deed in told["would"])
+        )

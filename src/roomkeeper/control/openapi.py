@@ -178,6 +178,16 @@ OPERATIONS: Final = (
     Operation("GET", f"{_SESSION}/explain", "Say why.", (ADMIN,), {200: _OPEN}, refuses=(404, 410)),
     Operation(
         "GET",
+        f"{_SESSION}/bundle",
+        "Give all that explains it, without words and names of people.",
+        (ADMIN,),
+        {200: _OPEN},
+        refuses=(404, 410),
+    ),
+    Operation("GET", "/api/doctor", "Look at everything that is needed.", (ADMIN,), {200: _OPEN}),
+    Operation("GET", "/api/dry-run", "Say what a dry run would have done.", (ADMIN,), {200: _OPEN}, refuses=(404,)),
+    Operation(
+        "GET",
         f"{_SESSION}/report",
         "Give the report as it would be built now.",
         (ADMIN,),
@@ -201,6 +211,16 @@ OPERATIONS: Final = (
         {202: obj({"session": text(), "deliveries": number(), "deeds": number()})},
         refuses=(404,),
     ),
+    Operation(
+        "GET",
+        f"{_SESSION}/bundle",
+        "Give what is needed to find a fault: journal without words and names, versions, the log's end.",
+        (ADMIN,),
+        {200: _OPEN},
+        refuses=(404, 410),
+    ),
+    Operation("GET", "/api/doctor", "Say how everything is that a control plane needs.", (ADMIN,), {200: _OPEN}),
+    Operation("GET", "/api/dry-run", "Say what would be done, of a plane that does nothing.", (ADMIN,), {200: _OPEN}),
     Operation(
         "POST",
         "/api/purge",

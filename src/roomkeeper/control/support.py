@@ -74,13 +74,17 @@ class Support:
         """Answer with all that explains a session, without words and names of people.
 
         Raises:
-            Problem: 404 there is none, or none that the caller reaches.
+            Problem: 404 there is none, or none that the caller reaches, 410 it was purged.
         """
         admin = admin_of(request, self._keys)
         name = request.path_params["id"]
         session = await self._plane.store.find(name) if "\x00" not in name else None
         if session is None or not admin.reaches(session, None):
             raise Problem(HTTPStatus.NOT_FOUND, "No session of this id or room is within this token's reach.")
+        if session.purged_at is not None:
+            raise Problem(HTTPStatus.GONE, "This session was purged: nothing explains it any more.")
+        if session.purged_at is not None:
+            raise Problem(HTTPStatus.GONE, f"What was kept of it was deleted on {stamp(session.purged_at)}.")
         redaction = Redaction(await self._plane.store.journal(session.id))
         jobs = [epoch.job for epoch in session.epochs if epoch.job is not None]
         return answer(

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +71,14 @@ class Served:
             return error.code
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    (tmp_path / "roomkeeper.toml").write_text(SETTINGS)
+@contextmanager
+def serving(folder: Path, *flags: str) -> Iterator[Served]:
+    """Run `roomkeeper serve` in a folder."""
+    (folder / "roomkeeper.toml").write_text(SETTINGS)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMKEEPER_"))}
-    argv = [sys.executable, "-m", "roomkeeper.cli", "serve"]
-    process = subprocess.Popen(argv, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
-    served = Served(tmp_path, process)
+    argv = [sys.executable, "-m", "roomkeeper.cli", "serve", *flags]
+    process = subprocess.Popen(argv, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+    served = Served(folder, process)
     try:
         assert process.stderr is not None
         for line in process.stderr:
@@ -93,6 +95,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
         assert "Traceback" not in rest
         assert "whsec_" not in rest
         assert "eyJ" not in rest
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as served:
+        yield served
 
 
 def joined(room: str, identity: str, *, agent: bool = False) -> WebhookEvent:
@@ -136,6 +144,54 @@ def test_a_session_is_kept_listed_ended_explained_and_its_report_sent_again(serv
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "No session of this id or room" in unknown.stderr
     assert served.hook(joined("tea [1]", "eve"), secret="forged") == 401
+
+
+def test_a_session_is_bundled_without_names_and_an_installation_examined(served: Served) -> None:
+    assert served.hook(joined("tea", "agent-1", agent=True)) == 200
+    assert served.hook(joined("tea", "ann.smith")) == 200
+    served.json("end", "tea")
+    said = served.roomkeeper("explain", "tea", "--bundle").stdout
+    [path] = served.folder.glob("S_*.bundle.json")
+    assert path.name in said
+    bundle = json.loads(path.read_text())
+    assert bundle["explain"]["reason"] == "operator_ended"
+    assert bundle["versions"]["roomkeeper"]
+    assert any('"session"' in line for line in bundle["log"])
+    assert "person-1" in path.read_text()
+    assert "ann.smith" not in path.read_text().replace("PA_ann.smith", "").replace("EV_ann.smith", "")
+
+    examined = served.roomkeeper("doctor")
+    assert examined.returncode == 1  # there is no LiveKit server
+    assert "LIVEKIT_API_KEY" in examined.stdout.replace("\n", " ")
+    health = {
+        check["name"]: check["health"] for check in json.loads(served.roomkeeper("doctor", "--json").stdout)["checks"]
+    }
+    assert (health["database"], health["webhook"], health["livekit"]) == ("ok", "ok", "failed")
+    assert "This is no dry run" in served.roomkeeper("doctor", "--dry-run").stderr
+
+
+def test_settings_that_contradict_each_other_are_listed_with_their_fix(tmp_path: Path) -> None:
+    (tmp_path / "roomkeeper.toml").write_text("[control]\ntoken_ttl = 60\n[agents.a.policy]\ntime_limit = 3600\n")
+    (tmp_path / "livekit.yaml").write_text("room:\n  departure_timeout: 300\nkeys:\n  devkey: secret\n")
+    argv = [sys.executable, "-m", "roomkeeper.cli", "lint", "--livekit", "livekit.yaml", "--json"]
+    run = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path)
+    assert run.returncode == 1
+    found = {each["where"]: each["fix"] for each in json.loads(run.stdout)["complaints"]}
+    assert found["control.token_ttl"] == "token_ttl = 3900"
+    assert found["webhook.urls of livekit-server"] == "- http://127.0.0.1:8080/webhooks/livekit"
+    assert "agents.a.policy.hold.web" not in found
+
+
+def test_a_dry_run_says_what_it_would_do_and_leaves_the_database_alone(tmp_path: Path) -> None:
+    with serving(tmp_path, "--dry-run") as served:
+        assert served.hook(joined("tea", "agent-1", agent=True)) == 200
+        assert served.hook(joined("tea", "ann")) == 200
+        served.json("end", "tea")
+        would: list[dict[str, Any]] = []
+        while not any(deed["what"] == "delete the room" for deed in would):  # after the linger
+            would = served.json("doctor", "--dry-run")["would"]
+        assert {"tell the room", "delete the room", "send the report"} <= {deed["what"] for deed in would}
+    assert [path.name for path in tmp_path.iterdir()] == ["roomkeeper.toml"]
 
 
 def test_a_control_plane_that_is_not_there_is_one_line(tmp_path: Path) -> None:
