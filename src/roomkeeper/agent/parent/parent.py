@@ -27,6 +27,8 @@ log = logging.getLogger("roomkeeper.agent")
 
 ALIVE_WITHIN: Final = 1.5
 """Seconds after its last beat that a job is said to live; it beats twice a second."""
+LISTEN: Final = 0.25
+"""Seconds between two looks at who beat."""
 LOOK: Final = 1.0
 """Seconds between two looks for spools of dead workers."""
 POLL: Final = 1.0
@@ -208,22 +210,24 @@ class Parent:
     # The loops.
 
     async def _heartbeat(self) -> None:
-        """Say every second which jobs live."""
+        """Say every second which jobs live, and at once when that changes."""
         assert self._connection is not None  # noqa: S101 - for the type checker: there is no heart without it
-        n = 0
+        n, due, named = 0, 0.0, frozenset[str]()
         while True:
             before = self._now()
-            await asyncio.sleep(self._connection.heartbeat)
+            await asyncio.sleep(min(LISTEN, self._connection.heartbeat))
+            now = self._now()
             if not self._connection.up:
                 continue
-            if self._now() - before > self._connection.lease:
+            if now - before > self._connection.lease:
                 # What was said to it meanwhile may no longer be so: the next connection says how things stand.
                 log.warning("this process stood still for longer than a lease")
                 self._connection.drop()
                 continue
-            n += 1
-            alive = [job for job, at in self._desks.alive_at.items() if self._now() - at <= ALIVE_WITHIN]
-            await self._connection.send(link.Heartbeat(n=n, jobs=tuple(alive[: link.MAX_JOBS])))
+            alive = [job for job, at in self._desks.alive_at.items() if now - at <= ALIVE_WITHIN]
+            if now >= due or named != frozenset(alive):
+                n, due, named = n + 1, now + self._connection.heartbeat, frozenset(alive)
+                await self._connection.send(link.Heartbeat(n=n, jobs=tuple(alive[: link.MAX_JOBS])))
 
     async def _ship(self) -> None:
         """Send what there is to send, whenever somebody rings."""

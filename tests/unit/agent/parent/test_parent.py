@@ -292,6 +292,17 @@ async def test_jobs_that_beat_are_named_and_others_are_not(folder: Path, plane: 
         at._line.start()
 
 
+async def test_a_job_that_falls_silent_is_told_of_before_the_next_heartbeat(folder: Path, plane: Plane) -> None:
+    plane.welcome = link.Welcome(v=link.VERSION, heartbeat=60, lease=120)
+    async with worker(folder, plane.url) as parent, desk(parent) as at:
+        await until(lambda: parent._desks.alive_at)
+        await plane.until(lambda: plane.alive == ("AJ_1",))
+        await asyncio.to_thread(at._line.stop)
+        await plane.until(lambda: plane.alive == ())
+        at._line = local._Line(parent.place.socket, "AJ_1", at)
+        at._line.start()
+
+
 async def test_a_job_learns_where_its_journal_is(folder: Path, plane: Plane) -> None:
     async with worker(folder, plane.url) as parent, desk(parent) as at:
         await until(lambda: at.linked)
