@@ -18,7 +18,7 @@ from roomkeeper.control.dry_run import DryAgents, DryRooms, Rehearsal
 from roomkeeper.control.exposition import EndMetrics, WebhookMetrics
 from roomkeeper.control.hooks import Hooks
 from roomkeeper.control.link.journal import Journal
-from roomkeeper.control.link.links import Links
+from roomkeeper.control.link.links import Links, measure
 from roomkeeper.control.listing import Listing
 from roomkeeper.control.metrics import Metrics
 from roomkeeper.control.reconciler import Reconciler
@@ -121,6 +121,7 @@ def assemble(config: PlaneConfig, engine: AsyncEngine) -> Plane:
     stream = Stream(store, engine)
     adoption = Adoption(store, rooms, config.adopters, config.api_secret)
     links = Links(LinkStore(engine, store, replica), store, rooms, adoption, keys)
+    measure(links, metrics.registry)
     audience = _Audience(deliveries, stream, EndMetrics(metrics.registry), rehearsal)
     agents = links if rehearsal is None else DryAgents(rehearsal)
     carrier = Carrier(store, outbox, rooms, agents, audience, metrics)

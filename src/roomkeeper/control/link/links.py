@@ -14,6 +14,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocketDisconnect
 
@@ -38,6 +39,7 @@ from roomkeeper.wire.tokens import verify
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from prometheus_client import CollectorRegistry
     from starlette.requests import HTTPConnection
     from starlette.websockets import WebSocket
 
@@ -251,6 +253,14 @@ class Links:
                 desk = self._office.desks.get(job or "")
                 if desk is not None and frame is not None:
                     desk.tell(str(job), frame)
+
+
+def measure(links: Links, registry: CollectorRegistry) -> None:
+    """Show how many workers and jobs this replica serves."""
+    workers = Gauge("roomkeeper_links", "Workers linked to this replica.", registry=registry)
+    workers.set_function(lambda: links.workers)
+    jobs = Gauge("roomkeeper_linked_jobs", "Jobs of these workers that are attached.", registry=registry)
+    jobs.set_function(lambda: links.jobs)
 
 
 def check_worker(request: HTTPConnection, keys: Mapping[str, str]) -> None:
