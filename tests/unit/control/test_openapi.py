@@ -77,7 +77,7 @@ async def test_real_answers_are_as_described(served: Site) -> None:
     assert session is not None
     joined = ParticipantJoined(at=0, sid="PA_1", identity="ann", room_sid="RM_1")
     await served.plane.store.tell(session.id, RoomStarted(at=0, sid="RM_1"), joined)
-    for what in ("", "/timeline", "/explain", "/journal"):
+    for what in ("", "/timeline", "/explain", "/journal", "/bundle"):
         check(await served("GET", f"/api/sessions/tea{what}", by=ADMIN), "GET", one + what, 200)
     check(await served("GET", "/api/sessions/tea/timeline?events=1", by=ADMIN), "GET", f"{one}/timeline", 200)
     check(await served("GET", "/api/sessions/tea/report", by=ADMIN), "GET", f"{one}/report", 409)

@@ -162,7 +162,7 @@ async def test_the_api_purges_and_says_of_a_purged_session_that_it_was(tmp_path:
         assert (purged.status, purged.json["session"]) == (200, "S_1")
         assert (await served("DELETE", "/api/sessions/S_1", by=ADMIN)).json == purged.json
         assert (await served("DELETE", "/api/sessions/tea", by=ADMIN)).status == 404
-        for what in ("timeline", "explain", "report"):
+        for what in ("timeline", "explain", "report", "bundle"):
             assert (what, (await served("GET", f"/api/sessions/S_1/{what}", by=ADMIN)).status) == (what, 410)
         shown = (await served("GET", "/api/sessions/S_1", by=ADMIN)).json
         assert (shown["purged_at"], shown["reason"], shown["detail"]) == (

@@ -43,6 +43,9 @@ ADMINS_ONLY = (
     ("POST", "/api/purge"),
     ("POST", "/api/invites"),
     ("POST", "/api/login"),
+    ("GET", "/api/sessions/S_1/bundle"),
+    ("GET", "/api/doctor"),
+    ("GET", "/api/dry-run"),
 )
 PARTICIPANTS_TOO = (
     ("GET", "/api/sessions/S_1/state"),
