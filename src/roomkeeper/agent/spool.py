@@ -68,7 +68,7 @@ class Header:
 
 def write_header(header: Header) -> bytes:
     """Return the first line of a spool."""
-    return _encode(json.dumps(asdict(header), ensure_ascii=False, separators=(",", ":")))
+    return _encode(_dump(asdict(header)))
 
 
 def read_header(line: bytes) -> Header:
@@ -104,10 +104,17 @@ def encode_line(seq: int, at: int, kind: str, data: Mapping[str, Any]) -> bytes:
 def _line(seq: int, at: int, kind: str, data: Mapping[str, Any]) -> bytes:
     said = {"seq": seq, "at": at, "type": kind, "data": data}
     try:
-        return _encode(json.dumps(said, ensure_ascii=False, separators=(",", ":"), default=repr))
+        return _encode(_dump(said))
+    except (ValueError, TypeError, RecursionError):
+        pass
+    try:
+        # Python writes NaN and the infinities, and nobody else reads them.
+        return _encode(_dump(json.loads(json.dumps(said, default=repr), parse_constant=lambda _: None)))
     except (ValueError, TypeError, RecursionError) as error:
-        said["data"] = {"unwritable": str(error)}
-        return _encode(json.dumps(said))
+        return _encode(_dump({**said, "data": {"unwritable": str(error)}}))
+
+
+_dump: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=repr).encode
 
 
 def _encode(text: str) -> bytes:

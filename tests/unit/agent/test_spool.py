@@ -162,7 +162,9 @@ def test_what_json_does_not_know_is_written_all_the_same(writer: spool.Writer, p
     circle["self"] = circle
     writer.append("error", {"error": ValueError("no"), "text": "\ud800"}, at=1)
     writer.append("error", circle, at=1)
-    first, second = all_lines(spool.Reader(path))
+    writer.append("usage", {"seconds": [float("nan"), 1.5], "error": ValueError("no")}, at=1)
+    first, second, third = all_lines(spool.Reader(path))
+    assert third.data == {"seconds": [None, 1.5], "error": "ValueError('no')"}
     assert first.data == {"error": "ValueError('no')", "text": "?"}
     assert "unwritable" in second.data
 
