@@ -23,7 +23,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 PAGES := src/roomkeeper/control/pages/interview/index.html
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
-JS_PACKAGES := $(dir $(wildcard tests/conformance/js/*/package-lock.json))
+JS_PACKAGES := $(dir $(wildcard tests/conformance/js/*/package-lock.json examples/receivers/*/package-lock.json))
 JS_MODULES := $(addsuffix node_modules/.package-lock.json,$(JS_PACKAGES))
 
 .PHONY: help setup dev pages test test-livekit check lint types contracts format generate fuzz chaos bench wheel lock chromium clean
