@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import jwt
 from livekit import rtc
 from livekit.rtc.data_stream import StreamError
 
@@ -56,15 +57,19 @@ class House:
         await running.registered()
         return running
 
-    async def visit(self, room: str, identity: str = "ada") -> Visitor:
-        """Let somebody in, with a token of the control plane."""
+    async def visit(self, room: str, identity: str = "ada", *, kind: str = "") -> Visitor:
+        """Let somebody in, with a token of the control plane; of another kind, if wanted."""
         request = {"room_name": room, "participant_identity": identity}
         async with aiohttp.ClientSession() as http, http.post(f"{self.url}/api/token", json=request) as answer:
             token = await answer.json()
             assert answer.status in {200, 201}, token
+        signed = token["participant_token"]
+        if kind:
+            claims = jwt.decode(signed, options={"verify_signature": False})
+            signed = jwt.encode(claims | {"kind": kind}, self.sfu.server.secret, algorithm="HS256")
         visitor = Visitor(Client(identity))
         self._stack.push_async_callback(visitor.close)
-        await visitor.client.connect(self.sfu.server.ws, token["participant_token"])
+        await visitor.client.connect(self.sfu.server.ws, signed)
         return visitor
 
     async def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
@@ -74,6 +79,15 @@ class House:
         bearer = {"Authorization": f"Bearer {mint(claims, secret=server.secret, now=time.time())}"}
         async with aiohttp.ClientSession(headers=bearer) as http, http.get(f"{self.url}{path}") as answer:
             return await answer.json()
+
+    async def reason(self, room: str, within: float = 20.0) -> str:
+        """Wait for the end of the latest session in a room."""
+        async with asyncio.timeout(within):
+            while True:
+                session = await self.get(f"/api/sessions/{room}")
+                if reason := (session.get("state") or {}).get("reason") or session.get("reason"):
+                    return str(reason)
+                await asyncio.sleep(0.1)
 
     async def report(self, session: str, within: float = 45.0) -> dict[str, Any]:
         """Wait for the report of a session."""

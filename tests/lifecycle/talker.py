@@ -1,8 +1,8 @@
 """A worker whose agent talks: `python -m tests.lifecycle.talker start`. It has models of its own, and needs no network.
 
 It answers what is written in the chat: `story` with three sentences, `said` with everything that the user said,
-`stop` by ending the conversation, and anything else by its number. Its voice is a tone. The attribute `pid` of the
-agent names its process. The variable `WAY` chooses another way to end.
+`stop` by ending the conversation, `bye` by doing so in livekit-agents' own way, and anything else by its number. Its
+voice is a tone. The attribute `pid` of the agent names its process.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class _Answer(llm.LLMStream):
         said = [message.text_content or "" for message in self._chat_ctx.messages() if message.role == "user"]
         ran = self._chat_ctx.items and self._chat_ctx.items[-1].type == "function_call_output"
         match said[-1] if said else "":
-            case "stop" if not ran:
-                call = llm.FunctionToolCall(name="stop", arguments=json.dumps({}), call_id=utils.shortuuid("call_"))
+            case "stop" | "bye" if not ran:
+                call = llm.FunctionToolCall(name=said[-1], arguments=json.dumps({}), call_id=utils.shortuuid("call_"))
                 delta = llm.ChoiceDelta(role="assistant", tool_calls=[call])
             case "story":
                 delta = llm.ChoiceDelta(role="assistant", content=STORY)
@@ -106,12 +106,13 @@ class Talker(Agent):
     @function_tool
     async def stop(self) -> None:
         """Stop."""
-        match os.environ.get("WAY", ""):
-            case "session.shutdown":
-                self.session.say(GOODBYE)
-                self.session.shutdown()
-            case _:
-                roomkeeper.end("completed", detail="asked to stop", goodbye=GOODBYE)
+        roomkeeper.end("completed", detail="asked to stop", goodbye=GOODBYE)
+
+    @function_tool
+    async def bye(self) -> None:
+        """Stop as livekit-agents has it."""
+        self.session.say(GOODBYE)
+        self.session.shutdown()
 
 
 @server.rtc_session(agent_name="talker")

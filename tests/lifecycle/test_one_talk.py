@@ -59,3 +59,48 @@ async def test_a_talk_survives_a_kill_and_a_refresh_and_ends_once(tmp_path: Path
     assert len(report["epochs"]) == 2
     said = [item["text"] for item in report["items"] if item.get("role") == "user"]
     assert said == ["one", "story", "said", "said", "stop"]
+
+
+async def test_a_hang_up_a_stock_end_and_a_deploy(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        old = await home.worker()
+        caller = await home.visit("phone", kind="sip")
+        await caller.reads(GREETING, within=40)
+        (process,) = caller.agents.values()
+        await caller.close()
+        freed = await _until_dead(process)
+        assert await home.reason("phone") == "caller_hung_up"
+
+        bob = await home.visit("stock")
+        await bob.reads(GREETING)
+        await bob.write("bye")
+        await bob.reads(GOODBYE)
+        await bob.until(lambda: bob.state.get("state") == "ended", "end")
+        assert bob.state["reason"] == "completed"
+
+        ada = await home.visit("deploy")
+        await ada.reads(GREETING)
+        await ada.write("one")
+        await ada.reads("Number 1.")
+        (before,) = ada.agents
+        await home.worker()
+        old.process.send_signal(signal.SIGTERM)
+        swapped = await ada.until(lambda: ada.agents and before not in ada.agents, "another agent")
+        await ada.write("said")
+        await ada.reads("You said one.")
+        assert ada.said.count(GREETING) == 1
+        assert {state["state"] for state in ada.states} == {"live"}
+        print(f"freed after {freed:.2f} s, swapped after {swapped:.2f} s")  # noqa: T201 - figures for whoever runs it
+    assert freed < 3
+
+
+async def _until_dead(process: int, within: float = 20.0) -> float:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(within):
+        while True:
+            try:
+                os.kill(process, 0)
+            except ProcessLookupError:
+                return loop.time() - began
+            await asyncio.sleep(0.02)
