@@ -116,6 +116,7 @@ class Links:
             code, why = await self._serve(socket)
             await socket.close(code, why)
         finally:
+            socket.abort()
             self._open -= 1
 
     def _let_in(self, websocket: WebSocket) -> None:

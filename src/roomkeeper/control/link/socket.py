@@ -100,6 +100,10 @@ class Socket:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self._websocket.close(code)
 
+    def abort(self) -> None:
+        """Send nothing more: the server is stopping."""
+        self._writer.cancel()
+
     def _frame(self, event: Mapping[str, Any]) -> FromWorker | None:
         if event["type"] != "websocket.receive":
             raise WebSocketDisconnect(event.get("code") or NORMAL)
