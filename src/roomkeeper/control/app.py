@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -20,10 +18,11 @@ from roomkeeper.control.assets import Page
 from roomkeeper.control.exposition import Exposition, HttpMetrics
 from roomkeeper.control.headers import Headers
 from roomkeeper.control.issuing import Issuer
+from roomkeeper.control.loopback import LOOPBACK_ORIGINS, LoopbackOnly
 from roomkeeper.control.openapi import openapi
 from roomkeeper.control.opening import Opening
 from roomkeeper.control.panel import PanelApi
-from roomkeeper.control.problems import EXCEPTION_HANDLERS, problem_response
+from roomkeeper.control.problems import EXCEPTION_HANDLERS
 from roomkeeper.control.purging import Purge, Purging
 from roomkeeper.control.sessions import Sessions
 from roomkeeper.control.signing import Signing
@@ -34,15 +33,12 @@ from roomkeeper.wire import link
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from roomkeeper.control.config import ControlConfig
     from roomkeeper.control.plane import Plane
 
 READY_WITHIN = 2.0
 """Seconds in which the database must answer."""
-
-LOOPBACK_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
 def create_app(config: ControlConfig, plane: Plane) -> Starlette:
@@ -89,7 +85,7 @@ def create_app(config: ControlConfig, plane: Plane) -> Starlette:
         ),
     ]
     if config.dev:
-        middleware.insert(1, Middleware(LoopbackHostOnly))
+        middleware.insert(1, Middleware(LoopbackOnly, origins=config.origins))
     return Starlette(routes=routes, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS)
 
 
@@ -128,29 +124,3 @@ async def _not_ready(plane: Plane) -> str:
     except (SQLAlchemyError, OSError, TimeoutError):
         return "the database does not answer"
     return ""
-
-
-class LoopbackHostOnly:
-    """Refuse requests whose `Host` is not this machine's: a name that was rebound to 127.0.0.1 by its DNS."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 421 (RFC 9110, 15.5.20)."""
-        if scope["type"] == "http":
-            hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-            if len(hosts) != 1 or not is_loopback_host(hosts[0]):
-                detail = "Open the address that `roomkeeper dev` printed: this server answers for this machine only."
-                await problem_response(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-def is_loopback_host(authority: str) -> bool:
-    """Tell whether `host` or `host:port` names this machine."""
-    try:
-        host = urlsplit(f"//{authority}").hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

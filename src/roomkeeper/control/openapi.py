@@ -212,16 +212,6 @@ OPERATIONS: Final = (
         refuses=(404,),
     ),
     Operation(
-        "GET",
-        f"{_SESSION}/bundle",
-        "Give what is needed to find a fault: journal without words and names, versions, the log's end.",
-        (ADMIN,),
-        {200: _OPEN},
-        refuses=(404, 410),
-    ),
-    Operation("GET", "/api/doctor", "Say how everything is that a control plane needs.", (ADMIN,), {200: _OPEN}),
-    Operation("GET", "/api/dry-run", "Say what would be done, of a plane that does nothing.", (ADMIN,), {200: _OPEN}),
-    Operation(
         "POST",
         "/api/purge",
         "Purge sessions by age.",

@@ -287,7 +287,7 @@ async def test_a_host_name_that_was_rebound_to_this_machine_is_refused(dev: Site
         assert (await dev("POST", "/api/token", {}, headers={"Host": host})).status == 201
 
 
-async def test_only_pages_of_this_machine_may_read_the_answer(dev: Site) -> None:
+async def test_only_pages_of_this_machine_may_ask_and_read_the_answer(dev: Site) -> None:
     preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     for origin, allowed in [
         ("http://localhost:5173", True),
@@ -301,6 +301,7 @@ async def test_only_pages_of_this_machine_may_read_the_answer(dev: Site) -> None
             await dev("OPTIONS", "/api/token", headers={"Origin": origin, **preflight}),
         ):
             assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
+            assert (answer.status in {400, 403}) is not allowed
 
 
 async def test_metadata_of_the_room_that_is_no_object_is_left_alone(live: Site) -> None:
