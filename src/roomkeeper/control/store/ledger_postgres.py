@@ -6,6 +6,7 @@ for or dropped, never both.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -15,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from roomkeeper.control.store.ledger import LostRace, Row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -88,7 +89,14 @@ class PostgresLedger:
 
     async def move(self, session: str, source: str, decide: Decide[T]) -> T:
         """Lock a session, decide what becomes of it, and write that; see `Ledger`."""
-        async with self._driver() as driver, driver.transaction():
+        return await _to_its_end(self._move(session, source, decide))
+
+    async def open(self, begin: Begin[T]) -> T | None:
+        """Write a new session; see `Ledger`."""
+        return await _to_its_end(self._open(begin))
+
+    async def _move(self, session: str, source: str, decide: Decide[T]) -> T:
+        async with self._driver() as driver, _transaction(driver):
             repeated = bool(source) and await driver.fetchval(TOLD, source) is None
             found = await driver.fetchrow(FIND, session)
             now = self._clock() if self._clock is not None else found["now"] if found is not None else 0
@@ -98,12 +106,11 @@ class PostgresLedger:
                 await _write(driver, writes, now)
             return answer
 
-    async def open(self, begin: Begin[T]) -> T | None:
-        """Write a new session; see `Ledger`."""
-        async with self._driver() as driver, driver.transaction():
+    async def _open(self, begin: Begin[T]) -> T | None:
+        async with self._driver() as driver, _transaction(driver):
             now = self._clock() if self._clock is not None else await driver.fetchval(NOW)
             answer, new, writes = begin(now)
-            if await _open(driver, writes.session, new) is None:
+            if await _insert(driver, writes.session, new) is None:
                 return None
             await _write(driver, writes, now)
             return answer
@@ -119,14 +126,43 @@ class PostgresLedger:
                 if error.sqlstate in RACES:
                     raise LostRace from error
                 raise OperationalError(None, None, error) from error
-            except (asyncpg.InterfaceError, OSError) as error:
+            except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 raise OperationalError(None, None, error, connection_invalidated=True) from error
             finally:
                 if driver.is_closed() or driver.is_in_transaction():
                     await connection.invalidate()  # the next one must not find a transaction of ours
 
 
-async def _open(driver: Any, session: str, new: NewRow) -> str | None:  # noqa: ANN401 - asyncpg has no types
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run a transaction that a cancelled caller does not break off.
+
+    Breaking off a query means asking the server to, and that may hit whatever the connection does next.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # it is nobody's any more
+        raise
+
+
+@asynccontextmanager
+async def _transaction(driver: Any) -> AsyncIterator[None]:  # noqa: ANN401 - asyncpg has no types
+    await driver.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        if not driver.is_closed():
+            await driver.execute("ROLLBACK")
+        raise
+    # A transaction that has failed is not committed, and PostgreSQL says so in the command tag alone.
+    if (tag := await driver.execute("COMMIT")) != "COMMIT":
+        raise asyncpg.InternalClientError(f"The transaction was not committed: {tag}.")
+
+
+async def _insert(driver: Any, session: str, new: NewRow) -> str | None:  # noqa: ANN401 - asyncpg has no types
     values = (new.room, new.generation, new.agent_name, new.opened_at, new.policy)
     return cast("str | None", await driver.fetchval(OPEN, session, *values))
 
