@@ -127,6 +127,8 @@ class Desk:
         self._attach: link.Attach | None = None
         self._asked = 0
         self._answer: asyncio.Future[Answer | None] | None = None
+        self._attached = False
+        self._fenced = False
         self._lapsed = False
         self._line = _Line(place.socket, header.job, self)
         self._complain()
@@ -156,10 +158,11 @@ class Desk:
     def lapsed(self) -> bool:
         """True from when this process stood still for longer than a lease until it is attached anew.
 
-        Somebody else may be in charge: not a frame may be played. Cheap and exact enough to be asked before each frame,
+        Somebody else may be in charge: not a frame may be played. A job that never was attached has nobody who could
+        have replaced it. Cheap and exact enough to be asked before each frame,
         for it looks at the clock: after SIGCONT it is true before any other thread had its turn.
         """
-        return self._lapsed or self._line.still() > link.LEASE
+        return self._lapsed or (self._attached and self._line.still() > link.LEASE)
 
     def append(self, kind: str, data: Mapping[str, Any] | None = None) -> int:
         """Write a line into the journal.
@@ -227,14 +230,15 @@ class Desk:
 
     def take(self, frame: link.FromControl, n: int) -> None:
         """A frame came from the parent."""
-        if isinstance(frame, link.Attached) and self._lapsed and n != self._asked:
-            return  # it answers a question from before this process stood still
+        if isinstance(frame, link.Attached) and (self._fenced or (self._lapsed and n != self._asked)):
+            return  # a fence is final; and an answer to a question from before a standstill says nothing
         if isinstance(frame, link.Refused):
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result(None)
             return
         if isinstance(frame, Answer):
-            self._lapsed = isinstance(frame, link.Fenced)
+            self._attached = True
+            self._fenced = self._lapsed = isinstance(frame, link.Fenced)
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result(frame)
                 return
@@ -249,11 +253,11 @@ class Desk:
 
     def note_lapse(self) -> None:
         """Of the thread itself, before it notes its own turn: from here on `lapsed` does not depend on the clock."""
-        self._lapsed = True
+        self._lapsed = self._attached
 
     def lapse(self) -> None:
         """The process stood still for longer than a lease."""
-        if self._stood_still is not None:
+        if self._attached and self._stood_still is not None:
             try:
                 self._stood_still()
             except Exception:

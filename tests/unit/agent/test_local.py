@@ -167,7 +167,10 @@ async def test_a_job_that_stood_still_is_silent_until_it_is_attached_anew(
 ) -> None:
     clock = Clock(monkeypatch)
     async with sitting(tmp_path) as desk:
-        await desk.attach(ATTACH, within=0.05)
+        asking = asyncio.create_task(desk.attach(ATTACH, within=5))
+        await ear.until(ear.asked)
+        ear.say(attached(), 1)
+        await asking
         stood_still = asyncio.Event()
         desk.listen(lambda _: None, stood_still.set)
         assert not lapsed(desk)
@@ -190,13 +193,32 @@ async def test_a_job_that_stood_still_is_silent_until_it_is_attached_anew(
                 await asyncio.sleep(0.01)
 
 
+async def test_a_job_that_nobody_knows_may_stand_still(
+    ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    async with sitting(tmp_path) as desk:
+        await desk.attach(ATTACH, within=0.05)
+        clock.ahead = link.LEASE + 1
+        assert not lapsed(desk)
+        await ear.until(lambda: ear.asked() == [1, 2])
+        assert not lapsed(desk)
+
+
 async def test_a_fenced_job_stays_silent(ear: Ear, tmp_path: Path) -> None:
     async with sitting(tmp_path) as desk:
         asking = asyncio.create_task(desk.attach(ATTACH, within=5))
         await ear.until(ear.asked)
         ear.say(link.Fenced(job="AJ_1", why="another one is in charge"), 0)
         assert isinstance(await asking, link.Fenced)
-        assert desk.lapsed
+        assert lapsed(desk)
+        heard: asyncio.Queue[link.FromControl] = asyncio.Queue()
+        desk.listen(heard.put_nowait)
+        ear.say(attached(), 1)
+        ear.say(link.Mute(job="AJ_1"), 0)
+        async with asyncio.timeout(5):
+            assert await heard.get() == link.Mute(job="AJ_1")
+        assert lapsed(desk), "a fence is final"
 
 
 async def test_a_listener_that_fails_is_logged_and_hears_the_next(
