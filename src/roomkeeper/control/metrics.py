@@ -1,7 +1,7 @@
 """What the control plane counts, for `/metrics`: one registry a plane, none for the process.
 
 What is exact is named as what it is. What Roomkeeper saves can only be known where the other course is known: see
-`saved_room_seconds` and `wasted_room_seconds`, and `docs/costs.md`.
+`saved_room_seconds` and `wasted_room_seconds`, and `docs/operating.md`.
 """
 
 from __future__ import annotations
