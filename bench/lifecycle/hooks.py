@@ -47,8 +47,8 @@ async def turns() -> list[float]:
                 before = journal.spent
                 answers = len(stage.model.answers)
                 stage.room.writes("ada", f"Question number {number}, and it is about as long as questions are?")
-                while len(stage.model.answers) == answers or stage.session.agent_state != "listening":
-                    await asyncio.sleep(0.05)
+                while len(stage.model.answers) == answers or stage.session.agent_state != "listening":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)  # in virtual time
                 spent.append((journal.spent - before) / 1e6)
             writer.close()
     return spent

@@ -18,7 +18,7 @@ from roomkeeper.agent.ending import Ended
 from roomkeeper.agent.journal import Codec, Journal
 from roomkeeper.agent.kept import Kept, KeptSession, attach_of, kept_of
 from roomkeeper.agent.leaving import Leaving
-from roomkeeper.agent.local import Desk
+from roomkeeper.agent.local import Desk, Parent
 from roomkeeper.agent.presence import Presence
 from roomkeeper.agent.resumed import Resumed, go_on, resumed_of
 from roomkeeper.agent.several import Listening, Several
@@ -128,6 +128,23 @@ async def _stock(
     return stock
 
 
+async def _ask(desk: Desk, attach: link.Attach, within: float) -> link.Attached | link.Fenced | None:
+    """Ask to be in charge; do not wait where the parent knows of no control plane."""
+    asked = asyncio.ensure_future(desk.attach(attach, within))
+    alone = asyncio.ensure_future(_is_alone(desk, desk.parent))
+    try:
+        await asyncio.wait({asked, alone}, return_when=asyncio.FIRST_COMPLETED)
+        return asked.result() if asked.done() else None
+    finally:
+        for task in (asked, alone):
+            task.cancel()
+
+
+async def _is_alone(desk: Desk, before: Parent) -> None:
+    while desk.parent is before or desk.parent.url:  # noqa: ASYNC110 - the desk has no event for it
+        await asyncio.sleep(0.02)
+
+
 class _Start:
     """Puts the parts of a kept session together, and starts it."""
 
@@ -169,7 +186,7 @@ class _Start:
         stage, kept = self._stage, self.kept
         desk = stage.desk
         replacement = desk.header.epoch > 1
-        answer = await desk.attach(attach_of(stage), ATTACH_REPLACEMENT if replacement else ATTACH)
+        answer = await _ask(desk, attach_of(stage), ATTACH_REPLACEMENT if replacement else ATTACH)
         if isinstance(answer, link.Fenced):
             self._dismiss(answer)
         if isinstance(answer, link.Attached):

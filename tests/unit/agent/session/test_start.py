@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -142,3 +143,19 @@ def _attached() -> link.Attached:
     from tests.unit.agent.session.stagehand import attached
 
     return attached()
+
+
+async def test_where_no_control_plane_is_known_nobody_waits_for_one() -> None:
+    from roomkeeper.agent import local
+
+    async with show(people=[person("ada")]) as stage:
+        stage.desk.parent = local.Parent(url="")
+
+        async def attach(_: link.Attach, within: float = 1.0) -> None:
+            stage.desk.parent = local.Parent(url="")
+            await asyncio.sleep(within)
+
+        stage.desk.attach = attach  # type: ignore[method-assign, assignment]
+        began = asyncio.get_running_loop().time()
+        await stage.start(Talker)
+        assert asyncio.get_running_loop().time() - began < 0.1
