@@ -79,7 +79,7 @@ async def test_reliable_data_passes_a_cut_signal_once_and_in_order(
 ) -> None:
     bob, ann = await join("bob"), await join("ann", url=line.url)
     await bob.wait_for_participant("ann")
-    sent = [str(number).encode() for number in range(100)]
+    sent = [str(number).encode() for number in range(40)]
 
     async def send(client: Client) -> None:
         for number, data in enumerate(sent):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ async def delete(server: Server, room: str) -> None:
     """Delete a room, and let the second of the deletion pass, since tokens tell seconds only."""
     async with api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
         await lkapi.room.delete_room(api.DeleteRoomRequest(room=room))
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(1.01 - time.time() % 1)
 
 
 async def rooms(server: Server, room: str) -> list[str]:
