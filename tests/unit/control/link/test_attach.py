@@ -9,6 +9,7 @@ from livekit.protocol import models
 
 from roomkeeper.control.adoption import Adopters
 from roomkeeper.control.purging import Purge
+from roomkeeper.control.room_api import RoomApiFailed
 from roomkeeper.lifecycle.events import EndAsked, LeaseExpired, RoomFinished
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.lifecycle.reasons import By, Reason
@@ -16,6 +17,7 @@ from roomkeeper.lifecycle.replay import replay
 from roomkeeper.lifecycle.state import Standing, State
 from roomkeeper.lifecycle.vocabulary import Origin
 from roomkeeper.wire import link
+from roomkeeper.wire.room_config import room_config
 from tests.unit.control.link.conftest import replica
 from tests.unit.control.link.scripted import item
 
@@ -216,6 +218,32 @@ async def test_a_job_without_a_proper_id_is_refused(one: Replica, job: str) -> N
     [refused] = await worker.attach(job)
     assert isinstance(refused, link.Refused)
     assert "1 to 128" in refused.why
+
+
+async def test_a_job_in_no_room_is_refused(one: Replica) -> None:
+    worker = await one.worker()
+    [refused] = await worker.attach("AJ_1", "")
+    assert refused == link.Refused(why="it names no room", job="AJ_1")
+
+
+async def test_the_mark_in_a_rooms_metadata_names_its_session_before_any_webhook_does(one: Replica) -> None:
+    metadata = room_config("interviewer", session="S_marked", kind="sip").metadata
+    one.rooms.rooms["tea"] = models.Room(name="tea", sid="RM_1", metadata=metadata)
+    worker = await one.worker()
+    attached = await worker.attached()
+    assert (attached.session, (await one.session("S_marked")).origin) == ("S_marked", Origin.SIP)
+
+
+async def test_a_room_server_that_does_not_answer_keeps_no_job_out(
+    one: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(room: str) -> None:
+        raise RoomApiFailed(f"no answer about {room}")
+
+    monkeypatch.setattr(one.rooms, "find", fail)
+    monkeypatch.setattr(one.rooms, "look", fail)
+    worker = await one.worker()
+    assert (await worker.attached()).epoch == 1
 
 
 async def test_a_late_spool_brings_nothing_back_of_a_session_that_was_purged(one: Replica) -> None:
