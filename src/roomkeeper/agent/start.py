@@ -86,11 +86,11 @@ async def start(
     ctx = get_job_context()
     options = _checked(room_options, as_session_start)
     if ctx in kept_of or room is not ctx.room:
-        return await _stock(None, session, agent, room, options, as_session_start)
+        return await _stock(None, session, agent, room, room_options, as_session_start)
     if not internals.supported() or sys.platform == "win32":
         fields = {"installed": internals.version(), "wanted": internals.WANTED}
         log.warning("Roomkeeper does not know this livekit-agents; the session is not kept", extra=fields)
-        kept_of[ctx] = kept = await _stock(ctx, session, agent, room, options, as_session_start)
+        kept_of[ctx] = kept = await _stock(ctx, session, agent, room, room_options, as_session_start)
         return kept
     start = _Start(ctx, session, Desk.of_job(ctx), userdata, options, listen_to)
     kept_of[ctx] = start.kept
@@ -119,12 +119,11 @@ async def _stock(
     session: AgentSession[Any],
     agent: Factory,
     room: rtc.Room,
-    options: RoomOptions,
+    options: RoomOptions | None,
     arguments: dict[str, Any],
 ) -> StockSession:
     stock = StockSession(ctx, session)
-    options.close_on_disconnect = True
-    await session.start(choose([agent], ()), room=room, room_options=options, **arguments)
+    await session.start(choose([agent], ()), room=room, room_options=options or RoomOptions(), **arguments)
     return stock
 
 

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, function_tool
+from livekit.agents import Agent, AgentSession, function_tool
 from livekit.agents.voice.room_io import RoomOptions
 
+import roomkeeper
 from roomkeeper.agent.start import Dismissed
 from roomkeeper.errors import ConfigError
 from roomkeeper.wire import link
-from tests.unit.agent.session.stagehand import FakeDesk, Talker, call, person, show
+from tests.unit.agent.session.stagehand import FakeDesk, FakeRoom, Talker, call, person, show
 
 
 async def test_a_session_is_journaled_from_its_greeting_on() -> None:
@@ -159,3 +160,49 @@ async def test_where_no_control_plane_is_known_nobody_waits_for_one() -> None:
         began = asyncio.get_running_loop().time()
         await stage.start(Talker)
         assert asyncio.get_running_loop().time() - began < 0.1
+
+
+async def test_a_second_session_of_the_job_is_not_kept() -> None:
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Quiet)
+        second: AgentSession[Any] = AgentSession(vad=None, turn_handling={"turn_detection": "manual"})
+        other = await roomkeeper.start(second, agent=Quiet, room=cast("rtc.Room", FakeRoom()), **TEXT_ONLY)
+        other.end("completed")
+        assert (await other.ended()).reason == "completed"
+        await second.aclose()
+        assert len(stage.desk.of("agent")) == 1
+        assert "end" not in stage.desk.kinds
+        assert not stage.shut_down
+
+
+async def test_an_unknown_livekit_agents_runs_as_without_roomkeeper(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("roomkeeper.agent.internals.supported", lambda: False)
+    async with show(people=[person("ada")]) as stage:
+        kept = await stage.start(Quiet)
+        deleted: list[bool] = []
+
+        async def delete() -> None:
+            deleted.append(True)
+
+        stage.ctx.delete_room = delete  # type: ignore[method-assign, assignment]
+        roomkeeper.end("completed", goodbye="Goodbye!")
+        await kept.ended()
+        await stage.until(lambda: stage.shut_down)
+        await stage.session.aclose()
+    assert stage.desk.lines == []
+    assert deleted == [True]
+    assert "does not know this livekit-agents" in caplog.text
+
+
+class Quiet(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="Wait.")
+
+
+TEXT_ONLY: dict[str, Any] = {
+    "room_options": RoomOptions(audio_input=False, audio_output=False),
+    "session_host": False,
+    "record": False,
+}
