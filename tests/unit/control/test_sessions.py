@@ -286,7 +286,34 @@ async def test_sessions_come_in_pages_newest_first(api: Api, store: Store, clock
     assert await ids("?room=room%201", own) == []
 
 
-@pytest.mark.parametrize("query", ["?limit=0", "?limit=201", "?limit=x", "?limit=99999", "?state=gone", "?cursor=1"])
+async def test_sessions_are_found_by_agent_reason_and_any_part_of_a_name_and_are_counted(
+    api: Api, store: Store, clock: Clock
+) -> None:
+    await talk(store, "S_1", "Interview 50%")
+    await talk(store, "S_2", "interview 501")
+    await store.open(Opened(at=0, session="S_3", room="tea", agent_name="butler"))
+    await store.tell("S_3", EndAsked(at=0, reason=Reason.REMOVED, by=By.OPERATOR))
+
+    async def ids(query: str) -> list[str]:
+        return sorted(session["id"] for session in (await api("GET", query)).body["sessions"])
+
+    assert await ids("?agent=butler") == await ids("?reason=removed") == ["S_3"]
+    assert await ids("?search=INTERVIEW") == ["S_1", "S_2"]
+    assert await ids("?search=50%25") == ["S_1"]  # no wildcard
+    assert await ids("?search=butl") == ["S_3"]
+    assert await ids("?search=RM_S_2") == await ids("?search=S_2") == ["S_2"]
+    assert await ids("?search=nothing&state=open") == []
+
+    counts = (await api("GET", "?state=ended&limit=1")).body["counts"]
+    assert counts == {"waiting": 0, "live": 2, "holding": 0, "recovering": 0, "ending": 0, "ended": 1}
+    clock.pass_by(25 * 3600)
+    counts = (await api("GET", "")).body["counts"]
+    assert (counts["live"], counts["ended"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "query", ["?limit=0", "?limit=201", "?limit=x", "?limit=99999", "?state=gone", "?cursor=1", "?reason=x"]
+)
 async def test_a_filter_that_is_none_is_refused(api: Api, query: str) -> None:
     assert (await api("GET", query)).status == 400
 
