@@ -1,7 +1,7 @@
 """`/api/dev`: what the panel of `roomkeeper dev` asks for. Served in `dev` only, to this machine only.
 
 Killing and restarting is for the supervisor, which started the processes; what the panel wants is passed on to it over
-its UNIX socket, see `roomkeeper.cli.dev.mishaps`.
+its UNIX socket, see `roomkeeper.cli.dev.mishaps`. Cutting the network is for the room server.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 from starlette.routing import Route
 
 from roomkeeper.control.bodies import answer, read_object, text
 from roomkeeper.control.problems import Problem
-from roomkeeper.wire.signin import sign_in
+from roomkeeper.wire.signin import admin_token, sign_in
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 PATIENCE: Final = 60.0
 """Seconds that a deed may take: a worker that starts loads its models first."""
 MAX_NAME: Final = 64
+CUT: Final = "cut_network"
+OUTAGE: Final = 8
+"""Seconds: longer than a browser takes to notice, shorter than the room server waits."""
 
 
 class PanelApi:
@@ -59,15 +63,44 @@ class PanelApi:
         """
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             raise Problem(HTTPStatus.FORBIDDEN, "Only the panel itself may ask for that.")
-        wish = json.dumps({"do": text(await read_object(request), "do", MAX_NAME)}).encode() + b"\n"
+        wanted = text(await read_object(request), "do", MAX_NAME)
+        return answer(await (self._cut() if wanted == CUT else self._pass_on(wanted)))
+
+    async def _cut(self) -> dict[str, str]:
+        """Have the room server let nothing of the users' through for some seconds.
+
+        Raises:
+            Problem: 503 it does not answer, or cannot.
+        """
+        config = self._config
+        token = admin_token(api_key=config.api_key, secret=config.api_secret, now=time.time(), ttl=60)
+        url = config.livekit_url.replace("ws", "http", 1).rstrip("/") + "/outage"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as http,
+                http.post(url, json={"seconds": OUTAGE}, headers={"Authorization": f"Bearer {token}"}) as said,
+            ):
+                said.raise_for_status()
+                users = (await said.json())["users"]
+        except (aiohttp.ClientError, TimeoutError):
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The room server cannot cut anybody off.") from None
+        return {"did": f"{users} cut off for {OUTAGE} seconds"}
+
+    async def _pass_on(self, wanted: str | None) -> dict[str, str]:
+        """Have the supervisor do something.
+
+        Raises:
+            Problem: 409 it cannot be done now, 503 the supervisor does not answer.
+        """
+        wish = json.dumps({"do": wanted}).encode() + b"\n"
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_unix_connection(self._config.supervisor)
                 writer.write(wish)
-                said = json.loads(await reader.readline())
+                said: dict[str, str] = json.loads(await reader.readline())
                 writer.close()
         except (OSError, ValueError, TimeoutError):
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "`roomkeeper dev` does not answer.") from None
         if "error" in said:
             raise Problem(HTTPStatus.CONFLICT, said["error"])
-        return answer(said)
+        return said

@@ -6,13 +6,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ExceptionHandler
 
 
@@ -63,4 +63,12 @@ async def _failed(request: Request, error: Exception) -> Response:
     return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "This is a bug in Roomkeeper; its log has the details.")
 
 
-EXCEPTION_HANDLERS: Mapping[type[Exception], ExceptionHandler] = {HTTPException: _refused, Exception: _failed}
+async def _unread(request: Request, error: Exception) -> Response:
+    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
+
+
+EXCEPTION_HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
+    HTTPException: _refused,
+    ClientDisconnect: _unread,
+    Exception: _failed,
+}

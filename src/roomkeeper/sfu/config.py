@@ -34,6 +34,7 @@ class SfuConfig:
         data_dir: Where undelivered webhooks are kept; None: `roomkeeper/sfu-<port>` in the user's state folder, or in
             memory if the port is chosen freely.
         tls_cert, tls_key: PEM files that turn on TLS for HTTP and signal.
+        outages: Whether an administrator may cut the users' network for some seconds: `roomkeeper dev` does.
         max_rooms: Rooms at once; one process serves a few hundred sessions, not more.
     """
 
@@ -52,6 +53,7 @@ class SfuConfig:
     data_dir: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    outages: bool = False
     max_rooms: int = 2000
 
     def __post_init__(self) -> None:

@@ -80,6 +80,8 @@ class Rooms:
         self.tombstones = tombstones
         self.dispatcher: RoomDispatcher | None = None
         self.delivered_bytes = 0
+        self.users_cut_until = 0.0
+        """Seconds of the stack's clock until which no user is answered; see `outage.py`."""
         self._webhooks = webhooks
         self._live: dict[str, LiveRoom] = {}
         self._claims: dict[str, Claims] = {}

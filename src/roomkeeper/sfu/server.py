@@ -33,6 +33,7 @@ from roomkeeper.sfu.media.certificate import new_certificate
 from roomkeeper.sfu.media.connection import MediaStack
 from roomkeeper.sfu.media.ice import MediaPort
 from roomkeeper.sfu.metrics import Metrics
+from roomkeeper.sfu.outage import Outage
 from roomkeeper.sfu.rooms import Rooms
 from roomkeeper.sfu.signal import AGENT_PROTOCOL, PROTOCOL, SERVER_VERSION, SignalEndpoint
 from roomkeeper.sfu.tombstones import Tombstones
@@ -182,6 +183,7 @@ def _app(config: SfuConfig, parts: _Parts) -> Starlette:
     offered = services(
         parts.host, parts.dispatches, limits=limits, auto_create=config.auto_create, strict=config.strict
     )
+    outage = Outage(parts.rooms, config.keys).routes() if config.outages else ()
     return Starlette(
         routes=[
             Route("/", _health, methods=["GET", "HEAD"]),
@@ -192,6 +194,7 @@ def _app(config: SfuConfig, parts: _Parts) -> Starlette:
             WebSocketRoute("/agent", parts.workers.endpoint),
             Mount("/twirp", Twirp(offered, keys=config.keys, limits=limits)),
             Route("/metrics", parts.metrics.endpoint),
+            *outage,
         ],
         middleware=[Middleware(CORSMiddleware, **CORS)],
     )

@@ -135,6 +135,13 @@ class Session:
         if not self.closed and not any(peer.connected for peer in self.connection.peers):
             self._leave(Reason.SIGNAL_CLOSE)
 
+    def cut(self, until: float) -> None:
+        """Lets nothing of the client's pass until then, in seconds of the stack's clock; see `outage.py`."""
+        for peer in self.connection.peers:
+            peer.ice.cut_until = until
+        if self.sink is not None:
+            self.sink.close()
+
     def send(self, message: rtc.SignalResponse) -> None:
         """Sends a signal message, if the client can be reached."""
         if self.sink is not None:

@@ -21,6 +21,7 @@ from roomkeeper.sfu import publishing
 from roomkeeper.sfu.admission import Admission, Door, Refused, limited
 from roomkeeper.sfu.limits import Limits, TokenBucket
 from roomkeeper.sfu.messages import leave_message
+from roomkeeper.sfu.outage import USERS
 from roomkeeper.sfu.participant import Joiner
 from roomkeeper.sfu.room import RoomFull
 
@@ -116,6 +117,8 @@ class SignalEndpoint:
     async def _serve(self, websocket: WebSocket, *, single: bool) -> None:
         try:
             admission = self._door.admit(websocket, single=single)
+            if admission.claims.kind in USERS and (cut := self._rooms.users_cut_until - self._rooms.stack.now()) > 0:
+                await asyncio.sleep(cut)  # a lost network answers nothing
             if admission.request.reconnect:
                 await self._resume(websocket, admission)
             else:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
+AGAIN = 1.0
+"""Seconds until a second SIGTERM: a worker that hands its conversations over at the first one goes at once."""
 
 MAX_LINE = 64 * 1024
 """Bytes after which a line without end is printed as it is."""
@@ -107,16 +109,21 @@ class Child:
             within: Seconds.
         """
         self._retired = True
-        await self.stop(within)
+        await self._end(within)
 
-    async def stop(self, within: float = GRACE) -> None:
-        """End it and its descendants: ask, then after a while insist. Returns when the process is gone."""
+    async def stop(self) -> None:
+        """End it and its descendants: ask, ask again, then insist. Returns when the process is gone."""
+        await self._end(AGAIN, GRACE - AGAIN)
+
+    async def _end(self, *patience: float) -> None:
         try:
+            gone = asyncio.ensure_future(self._process.wait())
+            for seconds in patience:
+                if self._process.returncode is None:
+                    self._signal(signal.SIGTERM)
+                    await asyncio.wait({gone}, timeout=seconds)
             if self._process.returncode is None:
-                self._signal(signal.SIGTERM)
-                await asyncio.wait_for(self._process.wait(), within)
-        except TimeoutError:
-            self._terminal.notice(f"{self.name} does not stop; killing it.")
+                self._terminal.notice(f"{self.name} does not stop; killing it.")
         finally:
             # Who outlived the leader, or never listened, has no one left to wait for.
             self.kill()

@@ -126,7 +126,7 @@ def plan(settings: DevSettings, data: Path) -> Plan:
             *("--webhook", f"{address}webhooks/livekit", "--data-dir", str(data / "sfu")),
             *(["--strict"] if settings.stock else []),
         ),
-        env,
+        env | {"ROOMKEEPER_SFU_OUTAGES": "true"},
         probes.answers(sfu_url),
     )
     control = Command(
@@ -143,8 +143,7 @@ def plan(settings: DevSettings, data: Path) -> Plan:
     )
     worker = Command(
         AGENT_NAME,
-        # Ctrl-C means now: an interview that goes on is not waited for.
-        (sys.executable, str(_example()), "start", "--drain-timeout", "1"),
+        (sys.executable, str(_example()), "start", "--drain-timeout", "25"),
         env | {"ROOMKEEPER_URL": address, "ROOMKEEPER_SPOOL": str(data / "spool")} | stock("ROOMKEEPER_STOCK"),
         probes.says("registered worker"),
     )

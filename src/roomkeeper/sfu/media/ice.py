@@ -72,6 +72,7 @@ class IceTransport:
         local: The credentials our next description offers.
         heard_at: When the client was last heard, in seconds of the port's clock; None before the first packet.
         only: The only protocol that clients are told candidates of; None: all.
+        cut_until: Nothing passes before, in seconds of the port's clock; see `outage.py`.
     """
 
     role = "controlled"
@@ -89,6 +90,7 @@ class IceTransport:
         self.local = Credentials.fresh()
         self.heard_at: float | None = None
         self.only: str | None = None
+        self.cut_until = 0.0
         port.register(self, self.local)
 
     @property
@@ -125,6 +127,8 @@ class IceTransport:
     def admits(self, size: int) -> bool:
         """Says whether the client may send so many bytes now; if not, they are as good as lost."""
         now = self._port.now()
+        if now < self.cut_until:
+            return False
         if self._datagrams.take(now=now) and self._bytes.take(now=now, amount=size):
             return True
         self._port.excess += 1
@@ -132,7 +136,9 @@ class IceTransport:
 
     def receive(self, data: bytes) -> None:
         """Takes a packet that came by a proven route."""
-        self.heard_at = self._port.now()
+        now = self._port.now()
+        if now >= self.cut_until:
+            self.heard_at = now
         if self.admits(len(data)) and not self._receive(data):
             with contextlib.suppress(asyncio.QueueFull):
                 self._queue.put_nowait(data)
@@ -145,7 +151,7 @@ class IceTransport:
 
     def send(self, data: bytes) -> None:
         """Sends a packet to the client, if it is reachable."""
-        if self.route is not None:
+        if self.route is not None and self._port.now() >= self.cut_until:
             self.route.send(data)
 
     def close(self) -> None:
@@ -313,6 +319,8 @@ class MediaPort(asyncio.DatagramProtocol):
         key = transport.password(ufrag) if transport is not None else None
         if transport is None or key is None or not request.check_message_integrity(key):
             self.dropped += 1
+            return
+        if self.now() < transport.cut_until:
             return
         owner = self._by_route.get(route.key)
         if owner is not None and owner is not transport:
