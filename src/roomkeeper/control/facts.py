@@ -37,6 +37,9 @@ CALL, CALL_STATUS = "sip.callStatus", "sip.callStatusCode"
 REFERRED = "roomkeeper.referred"
 """Attribute that whoever transfers a call by REFER may set on the caller before: LiveKit itself tells a REFER from a
 BYE by nothing, both leave with CLIENT_INITIATED."""
+CALL_PREFIX = "sip."
+MOST_SHOWN, LONGEST_SHOWN = 32, 256
+"""Attributes of a call that are kept, and characters of each; headers of calls are somebody else's to fill."""
 UNANSWERED = frozenset({"dialing", "ringing"})
 CANCELLED = 487
 """RFC 3261, 21.4.25: ended before it was answered."""
@@ -124,7 +127,14 @@ def joined(person: models.ParticipantInfo, room_sid: str, told_by: str) -> Parti
         on_behalf=person.attributes.get(ON_BEHALF, ""),
         hidden=person.permission.hidden,
         told_by=told_by,
+        attributes=shown(person),
     )
+
+
+def shown(person: models.ParticipantInfo) -> dict[str, str]:
+    """Choose the attributes that the report shows: what LiveKit says of a call."""
+    chosen = sorted(name for name in person.attributes if name.startswith(CALL_PREFIX))[:MOST_SHOWN]
+    return {name: person.attributes[name][:LONGEST_SHOWN] for name in chosen}
 
 
 def recorders(people: Iterable[models.ParticipantInfo]) -> list[str]:
@@ -160,6 +170,7 @@ def seen(sid: str | None, people: Iterable[models.ParticipantInfo]) -> RoomSeen:
                 agent_name=person.attributes.get(AGENT_NAME, ""),
                 on_behalf=person.attributes.get(ON_BEHALF, ""),
                 hidden=person.permission.hidden,
+                attributes=shown(person),
             )
             for person in people
             if person.state in there

@@ -88,9 +88,15 @@ class Redaction:
                 changes["data"] = _words(event.data)
             case EndAsked():
                 changes |= {"detail": event.detail and _length(event.detail), "data": None}
+            case ParticipantJoined():
+                changes["attributes"] = {name: _length(value) for name, value in event.attributes.items()}
             case RoomSeen():
                 changes["people"] = tuple(
-                    replace(person, identity=self._names.get(person.identity, person.identity))
+                    replace(
+                        person,
+                        identity=self._names.get(person.identity, person.identity),
+                        attributes={name: _length(value) for name, value in person.attributes.items()},
+                    )
                     for person in event.people
                 )
             case _:

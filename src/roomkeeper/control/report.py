@@ -31,7 +31,7 @@ from roomkeeper.lifecycle.state import stamp
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from roomkeeper.lifecycle.events import Event, SessionOpened
+    from roomkeeper.lifecycle.events import Event, Seen, SessionOpened
     from roomkeeper.lifecycle.state import Session
 
 
@@ -100,7 +100,7 @@ class _Gathered:
         """Sort one event in."""
         match event:
             case ParticipantJoined():
-                self._came(event.sid, event.identity, event.kind, event.at)
+                self._came(event, event.at)
             case ParticipantLeft() | ParticipantAborted():
                 person = self._person(event.sid, event.identity, event.kind)
                 person["left_at"] = person.get("left_at") or stamp(event.at)
@@ -108,7 +108,7 @@ class _Gathered:
                 person["sip_status"] = event.sip_status or None
             case RoomSeen():
                 for seen in event.people:
-                    self._came(seen.sid, seen.identity, seen.kind, event.at)
+                    self._came(seen, event.at)
             case EgressStarted():
                 self.recordings[event.egress] = {
                     "egress": event.egress,
@@ -140,13 +140,20 @@ class _Gathered:
                 known = self._person(person.sid, person.identity, person.kind)
                 known["left_at"] = known["left_at"] or stamp(at)
 
-    def _came(self, sid: str, identity: str, kind: str, at: int) -> None:
-        person = self._person(sid, identity, kind)
+    def _came(self, who: ParticipantJoined | Seen, at: int) -> None:
+        person = self._person(who.sid, who.identity, who.kind)
         person["joined_at"] = person["joined_at"] or stamp(at)
+        person["attributes"] |= who.attributes
 
     def _person(self, sid: str, identity: str, kind: str) -> dict[str, Any]:
-        fresh = {"identity": identity, "kind": str(kind), "sid": sid, "joined_at": None, "left_at": None}
-        fresh |= {"raw_reason": None, "sip_status": None}
+        fresh: dict[str, Any] = {
+            "identity": identity,
+            "kind": str(kind),
+            "sid": sid,
+            "joined_at": None,
+            "left_at": None,
+        }
+        fresh |= {"raw_reason": None, "sip_status": None, "attributes": {}}
         return self.participants.setdefault(sid, fresh)
 
     def _over(self, job: str, at: int, end: str, code: int | None) -> None:

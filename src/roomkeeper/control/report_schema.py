@@ -37,6 +37,11 @@ _PERSON: Final = _object(
     joined_at=_TIME,
     left_at=_TIME,
     raw_reason=_TEXT | {"description": "LiveKit's DisconnectReason, or our own word where nobody said one"},
+    attributes={
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": "LiveKit's own of a call: sip.*",
+    },
     sip_status={"type": ["integer", "null"], "description": "RFC 3261"},
 )
 _ITEM: Final = _object(

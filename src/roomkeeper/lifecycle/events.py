@@ -75,6 +75,7 @@ class ParticipantJoined:
         agent_name: `lk.agent_name` of an agent.
         on_behalf: `lk.publish_on_behalf`, the identity an avatar speaks for.
         hidden: True for supervisors and the like, whom the others do not see.
+        attributes: Those that the report shows, such as `sip.*`; they move nothing.
     """
 
     at: int
@@ -86,6 +87,7 @@ class ParticipantJoined:
     on_behalf: str = ""
     hidden: bool = False
     told_by: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +162,7 @@ class Seen:
     agent_name: str = ""
     on_behalf: str = ""
     hidden: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

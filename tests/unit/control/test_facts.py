@@ -6,7 +6,7 @@ import pytest
 from livekit.protocol import models
 from livekit.protocol.webhook import WebhookEvent
 
-from roomkeeper.control.facts import fact_of, recorders
+from roomkeeper.control.facts import fact_of, recorders, shown
 from roomkeeper.lifecycle.events import ParticipantLeft
 
 
@@ -37,6 +37,14 @@ def test_the_status_of_a_call_is_its_code_or_that_nobody_answered(attributes: di
 @pytest.mark.parametrize(("said", "referred"), [("true", True), ("1", True), ("false", False), ("", False)])
 def test_a_transfer_is_known_by_the_mark_of_whoever_made_it(said: str, referred: bool) -> None:  # noqa: FBT001 - a table
     assert left(roomkeeper_referred=said).referred is referred
+
+
+def test_of_a_participants_attributes_only_those_of_a_call_are_kept_and_not_without_bounds() -> None:
+    person = models.ParticipantInfo(identity="+49")
+    person.attributes.update({"sip.h.x": "y" * 1000, "lk.agent_name": "x", "note": "z"})
+    assert shown(person) == {"sip.h.x": "y" * 256}
+    person.attributes.update({f"sip.h.{number}": "" for number in range(100)})
+    assert len(shown(person)) == 32
 
 
 def test_recorders_go_by_the_id_of_their_egress() -> None:

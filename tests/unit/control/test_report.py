@@ -25,6 +25,7 @@ from roomkeeper.lifecycle.events import (
 )
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import stamp
+from roomkeeper.lifecycle.vocabulary import ParticipantKind
 from tests.unit.lifecycle.story import START, Story
 
 if TYPE_CHECKING:
@@ -109,6 +110,16 @@ def test_who_was_there_is_told_with_the_raw_word_of_their_leave() -> None:
     assert people["candidate"]["kind"] == "standard"
     assert people["candidate"]["left_at"] == stamp(START)
     assert people["agent-AJ_1"]["kind"] == "agent"
+
+
+def test_what_livekit_says_of_a_call_is_told() -> None:
+    story = Story()
+    story.room()
+    call = {"sip.phoneNumber": "+491234", "sip.trunkID": "ST_1"}
+    story.user("+491234", kind=ParticipantKind.SIP, attributes=call)
+    story.leaves("+491234", "USER_REJECTED", kind=ParticipantKind.SIP, sip_status=486)
+    [person] = report_of(story)["participants"]
+    assert (person["attributes"], person["sip_status"], person["raw_reason"]) == (call, 486, "USER_REJECTED")
 
 
 def test_who_went_with_the_room_has_left_too() -> None:
