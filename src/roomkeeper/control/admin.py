@@ -21,7 +21,7 @@ from roomkeeper.wire.tokens import LEEWAY, verify
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
 
     from roomkeeper.lifecycle.state import Session
     from roomkeeper.wire.tokens import Claims
@@ -93,9 +93,7 @@ def caller_of(request: Request, keys: Mapping[str, str], *, grace: float = 0.0) 
     Raises:
         Problem: 401 no token or none of ours, 403 a token for something else.
     """
-    claims = bearer_claims(request, keys, grace=grace)
-    if claims is None:
-        raise Problem(HTTPStatus.UNAUTHORIZED, "Send a LiveKit token as `Authorization: Bearer …`.", _ASK)
+    claims = needed_claims(request, keys, grace=grace)
     video = claims.video
     if video.room_join and video.room and claims.identity:
         return Member(claims.identity, video.room, claims.attributes.get(SESSION, ""), claims.expires_at)
@@ -107,7 +105,19 @@ def caller_of(request: Request, keys: Mapping[str, str], *, grace: float = 0.0) 
     raise Problem(HTTPStatus.FORBIDDEN, "The token grants neither `roomAdmin` nor joining a room.")
 
 
-def bearer_claims(request: Request, keys: Mapping[str, str], *, grace: float = 0.0) -> Claims | None:
+def needed_claims(request: HTTPConnection, keys: Mapping[str, str], *, grace: float = 0.0) -> Claims:
+    """Read the token that must come with a request.
+
+    Raises:
+        Problem: 401 none did, it is none of ours, or it is out of its time.
+    """
+    claims = bearer_claims(request, keys, grace=grace)
+    if claims is None:
+        raise Problem(HTTPStatus.UNAUTHORIZED, "Send a LiveKit token as `Authorization: Bearer …`.", _ASK)
+    return claims
+
+
+def bearer_claims(request: HTTPConnection, keys: Mapping[str, str], *, grace: float = 0.0) -> Claims | None:
     """Read the token that came with a request; None if none did.
 
     Raises:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from prometheus_client import Gauge
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocketDisconnect
 
+from roomkeeper.control.admin import needed_claims
 from roomkeeper.control.link import answers
 from roomkeeper.control.link.desk import Desk, Office
 from roomkeeper.control.link.finding import Finding
@@ -30,11 +30,9 @@ from roomkeeper.control.link.socket import (
 )
 from roomkeeper.control.problems import Problem, problem_response
 from roomkeeper.control.store.store import NoSuchSession
-from roomkeeper.errors import InvalidToken
 from roomkeeper.lifecycle.events import LeaseExpired, LinkLost
 from roomkeeper.lifecycle.state import Standing
 from roomkeeper.wire.link import VERSION, Hello, Welcome
-from roomkeeper.wire.tokens import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,9 +56,6 @@ HELLO_WITHIN: Final = 10.0
 """Seconds."""
 WATCH_EVERY: Final = 1.0
 """Seconds; several times within the lease of a replica."""
-
-_SCHEME: Final = "bearer "
-_ASK: Final = {"WWW-Authenticate": "Bearer"}
 
 
 class Links:
@@ -274,12 +269,6 @@ def check_worker(request: HTTPConnection, keys: Mapping[str, str]) -> None:
     Raises:
         Problem: 401 no token or none of ours, 403 a token for something else.
     """
-    header = request.headers.get("authorization", "")
-    if not header.lower().startswith(_SCHEME):
-        raise Problem(HTTPStatus.UNAUTHORIZED, "Send a LiveKit token as `Authorization: Bearer …`.", _ASK)
-    try:
-        video = verify(header[len(_SCHEME) :].strip(), keys, now=time.time()).video
-    except InvalidToken as error:
-        raise Problem(HTTPStatus.UNAUTHORIZED, f"The token was refused. {error.detail}", _ASK) from None
+    video = needed_claims(request, keys).video
     if not video.agent or video.room_join or video.room:
         raise Problem(HTTPStatus.FORBIDDEN, "A worker's token has the `agent` grant, and joins no room.")
