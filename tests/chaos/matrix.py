@@ -34,7 +34,7 @@ from tests.chaos.planes import AGENT, PlaneProcess, Receiver
 from tests.conformance.support.server import Options, ServerProcess, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 POLICY = {"hold.web": 3, "linger": 1, "agent_timeout": 5, "join_timeout": 15, '"recover.attempts"': 1}
 TALKS = 3
@@ -173,7 +173,7 @@ class House:
                     await asyncio.sleep(seconds)
                     await self.receiver.up()
 
-    async def ask(self, path: str, body: dict[str, object]) -> dict[str, object]:
+    async def ask(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
         """Ask any replica until one answers.
 
         Raises:
@@ -203,8 +203,11 @@ class Talk:
 
     async def run(self) -> None:
         """Talk, and end; a room server that is away costs whatever it costs."""
-        opened = await self.house.ask("/api/sessions", {"agent": AGENT, "room": self.room, "user": {"identity": "ann"}})
-        self.session = str(opened["session"])
+        wish = {"agent": AGENT, "room": self.room, "user": {"identity": "ann"}, "idempotency_key": self.room}
+        opened = await self.house.ask("/api/sessions", wish)
+        about = opened["session"]
+        assert isinstance(about, dict)
+        self.session = str(about["id"])
         await asyncio.sleep(self.pauses[0])
         server = self.house.server.server
         user = server.unsigned_token("ann", room=self.room).with_attributes({"roomkeeper.session": self.session})
