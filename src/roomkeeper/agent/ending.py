@@ -122,6 +122,10 @@ class Ending:
         self._stage.silence.hush()
         self._begin(ended, words)
 
+    def forget(self) -> None:
+        """This job will see no end: whoever waits for it is cancelled, so that the entrypoint does not hold the job."""
+        self.over.cancel()
+
     def settle(self) -> None:
         """Tell that all is said, as far as there is time: the process is going."""
         if self.decided is not None and not self.over.done():

@@ -49,7 +49,11 @@ class Kept(Protocol):
         """End the session, see `roomkeeper.end`."""
 
     async def ended(self) -> Ended:
-        """Wait until the goodbye is said and the end is told, and return why; also when somebody else ended it."""
+        """Wait until the goodbye is said and the end is told, and return why; also when somebody else ended it.
+
+        Raises:
+            CancelledError: The session goes on without this job.
+        """
         ...
 
 

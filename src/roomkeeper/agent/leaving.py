@@ -96,6 +96,7 @@ class Leaving:
         stage.silence.hush()
         stage.journal.write("room", {"event": "leaving", "detail": why})
         self.settle()
+        self._ending.forget()
         stage.spawn(self._go(why), "leave_room")
 
     async def _go(self, why: str) -> None:
@@ -148,6 +149,8 @@ class Leaving:
             self._ending.ask(Ended(reason=Reason.ROOM_DELETED), because="the room was deleted")
         elif reason == rtc.DisconnectReason.CLIENT_INITIATED and not self._job_ends:
             self._ending.ask(Ended(reason=Reason.AGENT_LEFT), because="the agent left the room")
+        elif not self._ending.decided:
+            self._ending.forget()
 
     def _done(self, detail: str | None = None) -> Ended:
         """What an end without a reason means: people who stay together without the agent were transferred."""

@@ -225,7 +225,8 @@ async def test_a_mere_resume_of_the_connection_changes_nothing() -> None:
 
 async def test_an_agent_hands_over_at_a_pause_and_writes_nothing_more() -> None:
     async with show(people=[person("ada")]) as stage:
-        await stage.start(Quiet)
+        kept = await stage.start(Quiet)
+        waiting = asyncio.create_task(kept.ended())
         stage.session._user_state = "speaking"
         stage.desk.tell(link.Mute(job="AJ_1"))
         await asyncio.sleep(3)
@@ -235,6 +236,7 @@ async def test_an_agent_hands_over_at_a_pause_and_writes_nothing_more() -> None:
         began = now()
         await stage.until(lambda: stage.shut_down)
         assert now() - began < 1
+        assert waiting.cancelled()
     assert stage.desk.kinds[-1] == "done"
     assert "end" not in stage.desk.kinds
     assert not stage.room.connected
