@@ -84,9 +84,9 @@ class House:
         """Wait for the end of the latest session in a room."""
         async with asyncio.timeout(within):
             while True:
-                session = await self.get(f"/api/sessions/{room}")
-                if reason := (session.get("state") or {}).get("reason") or session.get("reason"):
-                    return str(reason)
+                state = await self.get(f"/api/sessions/{room}/state")
+                if state.get("state") == "ended":
+                    return str(state["reason"])
                 await asyncio.sleep(0.1)
 
     async def report(self, session: str, within: float = 45.0) -> dict[str, Any]:
