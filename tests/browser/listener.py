@@ -6,10 +6,12 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from livekit import api, rtc
+from livekit import rtc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.conformance.support.server import Server
 
 LOUD = 500
 """Mean amplitude (of 32767) of a 10 ms frame that holds speech rather than silence."""
@@ -68,12 +70,11 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(server_url: str, room: str, speaker: str) -> AsyncIterator[Listener]:
+async def listening(server: Server, room: str, speaker: str) -> AsyncIterator[Listener]:
     """Be in the room, and listen to that identity."""
-    grants = api.VideoGrants(room_join=True, room=room, can_publish=False)
-    token = api.AccessToken("devkey", "secret").with_identity("listener").with_grants(grants).to_jwt()
+    token = server.token("listener", room=room, can_publish=False)
     listener = Listener(speaker)
-    await listener.room.connect(server_url, token)
+    await listener.room.connect(server.ws, token)
     try:
         yield listener
     finally:

@@ -30,6 +30,17 @@ globalThis.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...args) { super(...args); globalThis.connections.push(this); }
 };
 """
+# What the page shows, each time that this changes.
+RECORD_STATES = """
+globalThis.shownStates = [];
+const note = () => {
+  const over = document.querySelector("main.over");
+  const state = over ? "ended" : document.querySelector("[role=status]")?.dataset.state
+    ?? (document.querySelector("[role=alert]") ? "blocked" : undefined);
+  if (state && globalThis.shownStates.at(-1)?.[0] !== state) globalThis.shownStates.push([state, Date.now()]);
+};
+new MutationObserver(note).observe(document, { subtree: true, childList: true, attributes: true });
+"""
 AUDIO_STATISTICS = """
 async (type) => {
   let energy = 0;
@@ -89,6 +100,13 @@ class Visitor:
         """Join without a microphone."""
         await self.button("Join without a microphone and type").click()
 
+    async def joins_to_type(self) -> dict[str, Any]:
+        """Join without a microphone; returns what the token endpoint answered."""
+        async with self.page.expect_response("**/api/token") as response:
+            await self.join_to_type()
+        answer: dict[str, Any] = await (await response.value).json()
+        return answer
+
     async def sees_status(self, words: str | re.Pattern[str]) -> None:
         """Wait until the page says this of the conversation."""
         await expect(self.page.get_by_role("status")).to_have_text(words)
@@ -115,17 +133,32 @@ class Visitor:
         """The words of `user` or `agent`, final or still growing."""
         return self.page.locator(f".said.{speaker} .words")
 
-    async def sees_end(self, reason: str, words: str) -> None:
-        """Wait for the end screen and the reason on it."""
+    async def sees_end(self, reason: str, words: str | re.Pattern[str], *, within: float = 3 * PATIENCE) -> None:
+        """Wait for the end screen and the reason on it.
+
+        Args:
+            reason: One of the table of reasons; empty if nobody said one.
+            words: What the page says of it.
+            within: Milliseconds.
+        """
         heading = self.page.get_by_role("heading", level=1)
-        await expect(heading).to_have_text("The interview is over", timeout=3 * PATIENCE)
+        await expect(heading).to_have_text("The interview is over", timeout=within)
         await expect(heading).to_be_focused()
         await expect(self.page.locator("main")).to_have_attribute("data-reason", reason)
-        await expect(self.page.get_by_text(words, exact=True)).to_be_visible()
+        await expect(self.page.locator(".lead")).to_have_text(words)
 
     async def heard(self) -> float:
         """The energy of all sound that this browser received so far (squared amplitude times seconds)."""
         return float((await self.page.evaluate(AUDIO_STATISTICS, "inbound-rtp"))["energy"])
+
+    async def record_states(self) -> None:
+        """Note every state that the page shows from its next load on, with its time."""
+        await self.page.add_init_script(RECORD_STATES)
+
+    async def states(self) -> list[tuple[str, float]]:
+        """The states that were shown since, and when: milliseconds since the epoch."""
+        shown: list[tuple[str, float]] = await self.page.evaluate("globalThis.shownStates")
+        return shown
 
     async def screenshot(self, name: str) -> None:
         """Keep a picture of what is to be seen."""
@@ -136,7 +169,8 @@ class Visitor:
         """What keeps people out, as axe finds it by the rules of WCAG 2.2 AA and best practice."""
         # Colours on their way from one to the other have no contrast to speak of.
         await self.page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
-        await self.page.evaluate(AXE.read_text())
+        if not await self.page.evaluate("'axe' in globalThis"):
+            await self.page.evaluate(AXE.read_text())
         found: dict[str, Any] = await self.page.evaluate("axe.run()")
         violations, undecided = (
             [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found[kind] for node in rule["nodes"]]

@@ -13,7 +13,9 @@ const source = TokenSource.endpoint(`${server}/api/token`);
 
 function App() {
   const session = useSession(source, { agentName: "interviewer" });
-  const { start } = session;
+  const { start, room } = session;
+  // For whoever wants to simulate a scenario from the browser's console.
+  Object.assign(globalThis, { room });
   useEffect(() => {
     void start({ tracks: { microphone: { enabled: false } } });
   }, [start]);

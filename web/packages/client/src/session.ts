@@ -86,7 +86,8 @@ export class Session {
     this.#microphoneWanted = join?.microphone.on ?? false;
     this.#access = new Access(this.room, join ?? null, clock);
     this.#witness = new Witness(clock, async (evidence) => {
-      const id = this.store.model.session;
+      // A session that nobody has entered yet is not stored anywhere.
+      const id = this.store.model.sid === null ? null : this.store.model.session;
       const { token } = this.#access;
       return this.#control !== null && id !== null && token !== null && this.#control.tell(id, token, evidence);
     });
@@ -294,9 +295,10 @@ export class Session {
 
   /** Ask the control plane how the session stands. */
   async #ask(): Promise<Standing> {
-    const { session, room } = this.store.model;
+    const { session, room, link } = this.store.model;
     const { token } = this.#access;
     const id = session ?? room;
+    if (link.is === "failed") return { is: "unreachable" }; // not even begun, so that there is nothing to ask about
     if (this.#control === null || id === null || token === null) return { is: "unknown" };
     this.#askedAt = this.#clock();
     const standing = await this.#control.state(id, token);

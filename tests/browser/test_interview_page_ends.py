@@ -1,0 +1,137 @@
+"""Every end reaches the page with its reason, whoever made it and whatever the page is doing meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from livekit import api
+from playwright.async_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.browser.conftest import Visit
+    from tests.browser.house import House
+    from tests.browser.visitor import Visitor
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+
+AT_ONCE = 500
+"""Milliseconds from the recorded end to the end screen."""
+SOON = 2_000
+"""Milliseconds from the load of the page, or from the network's return, to the right state."""
+LINGER = 3.0
+GOODBYE = 20_000
+"""Milliseconds for the interviewer's last words."""
+LATE_WEBHOOK = 20_000
+"""Milliseconds: an end that nobody told is inferred from two looks at the room."""
+
+
+async def call(house: House, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Call the control plane's API as an administrator."""
+
+    def send() -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 - ours
+            f"{house.address}api/{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {house.admin_token()}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - ours
+            read: dict[str, Any] = json.load(answer)
+            return read
+
+    return await asyncio.to_thread(send)
+
+
+async def rooms(house: House) -> set[str]:
+    """Names of the rooms that there are."""
+    async with house.livekit() as livekit:
+        listed = await livekit.room.list_rooms(api.ListRoomsRequest())
+        return {room.name for room in listed.rooms}
+
+
+async def dispatches(house: House, room: str) -> int:
+    """How often an agent was sent to a room, as far as the room server knows."""
+    async with house.livekit() as livekit:
+        return len(await livekit.agent_dispatch.list_dispatch(room))
+
+
+async def in_talk(visit: Visit) -> tuple[Visitor, dict[str, Any]]:
+    """Somebody who was greeted, and what their token endpoint answered."""
+    ada = await visit()
+    await ada.record_states()
+    await ada.page.reload()
+    told = await ada.joins_to_type()
+    await expect(ada.said("agent").first).to_be_visible()
+    return ada, told
+
+
+async def test_an_operator_a_room_api_and_a_removal_end_it_in_their_own_words(visit: Visit, house: House) -> None:
+    talks = [await in_talk(visit) for _ in range(3)]
+    (ended, one), (deleted, two), (removed, three) = talks
+
+    answer = await call(house, f"sessions/{one['room_name']}/end", {"detail": "closed for today"})
+    assert answer["reason"] == "operator_ended"
+    await ended.sees_end("operator_ended", "The conversation was ended by the organizer.", within=GOODBYE)
+    record = await call(house, f"sessions/{one['room_name']}/state")
+    recorded = datetime.fromisoformat(record["since"]).timestamp() * 1000
+    states = await ended.states()
+    assert record["state"] == states[-1][0] == "ended"
+    assert states[-1][1] - recorded <= AT_ONCE
+    assert "reconnecting" not in {state for state, _ in states}
+
+    async with house.livekit() as livekit:
+        await livekit.room.delete_room(api.DeleteRoomRequest(room=two["room_name"]))
+        await livekit.room.remove_participant(
+            api.RoomParticipantIdentity(room=three["room_name"], identity=three["participant_identity"])
+        )
+    await deleted.sees_end("room_deleted", "The conversation is over.", within=LATE_WEBHOOK)
+    await removed.sees_end("removed", "You were removed from the conversation.", within=LATE_WEBHOOK)
+    for visitor in (deleted, removed):
+        shown = [state for state, _ in await visitor.states()]
+        assert "reconnecting" not in shown
+        assert shown[-1] == "ended"
+    await ended.screenshot("13-operator-ended")
+
+
+async def test_after_the_end_no_load_of_the_page_makes_a_room_or_calls_an_agent(visit: Visit, house: House) -> None:
+    ada, told = await in_talk(visit)
+    room = told["room_name"]
+    await call(house, f"sessions/{room}/end", {})
+    words = "The conversation was ended by the organizer."
+    await ada.sees_end("operator_ended", words, within=GOODBYE)
+
+    await ada.page.reload()
+    await ada.sees_end("operator_ended", words, within=SOON)
+    await ada.page.get_by_text("Read the transcript").click()
+    await expect(ada.log).to_contain_text("Hello")
+
+    # A tab that remembers where it was, but not that it is over.
+    await ada.page.evaluate("room => sessionStorage.removeItem(`roomkeeper.room.${room}`)", room)
+    await ada.page.reload()
+    await ada.sees_end("operator_ended", words, within=SOON)
+    ada.problems.clear()  # Chromium's own, about the answer 410
+
+    await asyncio.sleep(LINGER)  # an agent that was called would need about that long
+    assert room not in await rooms(house)
+    assert await dispatches(house, room) == 0
+
+
+async def test_an_end_behind_the_back_of_a_lost_network_is_shown_when_it_returns(visit: Visit, house: House) -> None:
+    ada, told = await in_talk(visit)
+    await ada.page.context.set_offline(offline=True)
+    await ada.sees_status("Your connection was lost. Reconnecting…")
+    await call(house, f"sessions/{told['room_name']}/end", {})
+    async with asyncio.timeout(GOODBYE / 1000):
+        while told["room_name"] in await rooms(house):
+            await asyncio.sleep(0.2)
+    await expect(ada.page.get_by_role("status")).to_have_attribute("data-state", "reconnecting")
+    await ada.page.context.set_offline(offline=False)
+    await ada.sees_end("operator_ended", "The conversation was ended by the organizer.", within=SOON)
+    ada.problems.clear()  # Chromium's own, about the network that was gone
+    assert told["room_name"] not in await rooms(house)
