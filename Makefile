@@ -79,6 +79,9 @@ test-livekit: setup chromium $(JS_MODULES) ## Run what can run against LIVEKIT_U
 	@test -n "$${LIVEKIT_URL:-}" || { echo "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET." >&2; exit 1; }
 	$(BIN)/pytest tests/conformance tests/control/test_stock_agents.py $(ARGS)
 
+page: setup chromium ## Lose the page's network for 5, 15, 30 and 60 s
+	ROOMKEEPER_TEST_HOLD=120 ROOMKEEPER_OUTAGES=5,15,30,60 $(BIN)/pytest -s tests/browser/test_lost_networks.py
+
 bench: setup ## Measure the room server, or BENCH=control the store, BENCH=end how soon users learn the end; see bench/
 	$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
