@@ -26,7 +26,7 @@ WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path
 JS_PACKAGES := $(dir $(wildcard tests/conformance/js/*/package-lock.json examples/receivers/*/package-lock.json))
 JS_MODULES := $(addsuffix node_modules/.package-lock.json,$(JS_PACKAGES))
 
-.PHONY: help setup dev pages test test-livekit check lint types contracts format generate fuzz chaos bench wheel lock chromium clean
+.PHONY: help setup dev pages test test-livekit check lint types contracts format generate fuzz page chaos bench wheel lock chromium clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
