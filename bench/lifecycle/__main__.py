@@ -56,7 +56,7 @@ async def measure(row: str, arguments: argparse.Namespace, folder: Path, *, kept
 def report(row: str, outcomes: list[Outcome], *, kept: bool) -> bool:
     """Print what was found; returns whether the promise was kept."""
     heard = sorted(outcome.heard for outcome in outcomes if outcome.heard is not None)
-    whole = sum(outcome.kept is True and outcome.greetings == 1 for outcome in outcomes)
+    whole = sum(outcome.kept is True and (outcome.greetings or 0) <= 1 for outcome in outcomes)
     print(f"{NAMES[row]}, {'with Roomkeeper' if kept else 'livekit-agents alone'}: {len(outcomes)} conversations")
     if not heard:
         print("  no agent was heard again")

@@ -264,7 +264,7 @@ async def _settle(world: World, user: User, room: str, outcome: Outcome) -> None
     outcome.kept = not missed
     if missed:
         outcome.notes.append(f"forgot {missed}, said {answer!r}")
-    outcome.greetings = sum(said.strip().startswith(GREETING[:12]) for said in user.said.values())
+    outcome.greetings = sum(said.strip().startswith(GREETING.split()[0]) for said in user.said.values())
     if not world.kept:
         return
     await world.end(room)

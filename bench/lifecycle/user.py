@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from livekit import api, rtc
+from livekit.rtc.data_stream import StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -147,9 +148,10 @@ class User:
 
     async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
         segment = (reader.info.attributes or {}).get("lk.segment_id", reader.info.stream_id)
-        async for part in reader:
-            self.said[f"{identity} {segment}"] = self.said.get(f"{identity} {segment}", "") + part
-            self._changed.set()
+        with contextlib.suppress(StreamError):  # whoever speaks may be killed
+            async for part in reader:
+                self.said[f"{identity} {segment}"] = self.said.get(f"{identity} {segment}", "") + part
+                self._changed.set()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
