@@ -138,7 +138,8 @@ class _Reader:
                 spoken = now
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), LOOK_AGAIN)
+                async with asyncio.timeout(LOOK_AGAIN):  # `wait_for` may lose a cancellation before Python 3.12
+                    await changed.wait()
 
     async def _counted(self, kind: str, at: Position | None, **more: object) -> str:
         with CancelScope(shield=True):

@@ -238,7 +238,9 @@ class Links:
             except Exception:  # likewise
                 logger.exception("letters could not be read")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._mail.wait(), WATCH_EVERY)
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the event.
+                async with asyncio.timeout(WATCH_EVERY):
+                    await self._mail.wait()
 
     async def read_mail(self) -> None:
         """Tell jobs what other replicas left for them."""
