@@ -40,10 +40,15 @@ class Watchdog:
     def __init__(self, stage: Stage, give_up: Callable[[], Any] = lambda: os._exit(GAVE_UP)) -> None:
         self._stage = stage
         self._give_up = give_up
+        self._subscribes = False
 
     def attach(self) -> None:
         """Begin to look."""
+        self._stage.room.on("track_subscribed", self._subscribed)
         self._stage.spawn(self._run(), "watchdog")
+
+    def _subscribed(self, *_: object) -> None:
+        self._subscribes = True
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -75,19 +80,16 @@ class Watchdog:
         stage = self._stage
         if stage.silence or not stage.room.isconnected() or stage.session.output.audio is None:
             return None
-        people = stage.counting()
-        if not people:
+        linked = next((each for each in stage.counting() if each.identity == stage.linked), None)
+        if linked is None:
             return None
         if not stage.room.local_participant.track_publications:
             return "publishes nothing"
-        linked = next((each for each in people if each.identity == stage.linked), None)
-        if linked is None:
-            return "listens to nobody"
         voices = [
             publication
             for publication in linked.track_publications.values()
             if publication.source == rtc.TrackSource.SOURCE_MICROPHONE and not publication.muted
         ]
-        if stage.session.input.audio is not None and voices and all(each.track is None for each in voices):
-            return "hears nothing"
-        return None
+        # An application may subscribe to nothing on purpose; then nothing ever was.
+        deaf = self._subscribes and bool(voices) and all(each.track is None for each in voices)
+        return "hears nothing" if deaf and stage.session.input.audio is not None else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from livekit import rtc
@@ -294,3 +295,29 @@ async def test_an_agent_that_listens_to_nobody_reconnects_and_then_gives_up() ->
 
 def _texts(stage: Show) -> list[str]:
     return [item.text_content or "" for item in stage.session.current_agent.chat_ctx.messages()]
+
+
+async def test_what_is_wrong_is_seen_only_where_it_is() -> None:
+    from roomkeeper.agent.watchdog import Watchdog
+
+    ada = person("ada")
+    async with show(people=[ada]) as stage:
+        await stage.start(Quiet)
+        watchdog = Watchdog(stage.kept._stage, give_up=lambda: None)  # type: ignore[union-attr]
+        watchdog.attach()
+        assert watchdog.wrong() is None  # this agent has no voice to publish
+        stage.session._output._audio_sink = cast("Any", SimpleNamespace())
+        assert watchdog.wrong() == "publishes nothing"
+        stage.room.local_participant.track_publications["TR_agent"] = object()
+        assert watchdog.wrong() is None
+        stage.session._input._audio_stream = cast("Any", SimpleNamespace())
+        microphone = SimpleNamespace(source=rtc.TrackSource.SOURCE_MICROPHONE, muted=False, track=None)
+        ada._track_publications["TR_ada"] = microphone
+        assert watchdog.wrong() is None  # nothing was ever subscribed to: the application wants it so
+        stage.room.emit("track_subscribed")
+        assert watchdog.wrong() == "hears nothing"
+        microphone.muted = True
+        assert watchdog.wrong() is None
+        stage.session._output._audio_sink = None
+        stage.session._input._audio_stream = None
+        ada._track_publications.clear()
