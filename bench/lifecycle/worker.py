@@ -74,9 +74,13 @@ class Model(llm.LLM[str]):
 class _Answer(llm.LLMStream):
     async def _run(self) -> None:
         await asyncio.sleep(THINKS)
-        items = self._chat_ctx.items
-        asked = [item.text_content or "" for item in items if item.type == "message" and item.role == "user"]
-        looked_up = bool(items) and items[-1].type == "function_call_output"
+        asked, looked_up = list[str](), False
+        for item in self._chat_ctx.items:
+            if item.type == "message" and item.role == "user":
+                asked.append(item.text_content or "")
+                looked_up = False
+            elif item.type == "function_call_output":
+                looked_up = True
         delta = llm.ChoiceDelta(role="assistant")
         if asked and "tool" in asked[-1] and not looked_up:
             call = llm.FunctionToolCall(name="look_up", arguments="{}", call_id=utils.shortuuid("call_"))
