@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiortc.exceptions import InvalidStateError
@@ -69,6 +70,14 @@ NOBODY: Any = _Nobody()
 """Observes what is closed, in the place of an owner who would otherwise stay in memory for as long."""
 
 
+class _Dtls(RTCDtlsTransport):
+    """DTLS below SCTP, which goes on sending in tasks of its own that nobody waits for."""
+
+    async def _send_data(self, data: bytes) -> None:
+        with suppress(ConnectionError):  # the client has closed: what was on its way is lost, and that is no news
+            await super()._send_data(data)
+
+
 class Peer:
     """One peer connection with a client.
 
@@ -87,7 +96,7 @@ class Peer:
         self._closed = False
         self._started = False
         self._task: asyncio.Task[None] | None = None
-        self._dtls = RTCDtlsTransport(self.ice, [certificate])  # type: ignore[arg-type]  # duck-typed ICE
+        self._dtls = _Dtls(self.ice, [certificate])  # type: ignore[arg-type]  # duck-typed ICE
         self._dtls._set_role("server")
         self._sctp = RTCSctpTransport(self._dtls)
         self._dtls.on("statechange", self._dtls_changed)
