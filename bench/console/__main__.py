@@ -1,0 +1,177 @@
+"""How the console keeps up with many sessions that change all the time.
+
+A control plane in this process, on SQLite and without a room server; sessions are moved through its store, as webhooks
+do, and a Chromium has the console open. Printed are: the time from a change's commit to the changed line on the screen,
+for the lines in view, and the longest frames while the changes come and while somebody scrolls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from playwright.async_api import async_playwright
+
+from roomkeeper.control.adoption import Adopters
+from roomkeeper.control.app import create_app
+from roomkeeper.control.config import ControlConfig
+from roomkeeper.control.plane import run_plane
+from roomkeeper.lifecycle.events import ParticipantJoined, ParticipantLeft, SessionOpened
+from roomkeeper.lifecycle.policy import Policy
+from roomkeeper.lifecycle.vocabulary import ParticipantKind
+from roomkeeper.wire.signin import sign_in
+
+if TYPE_CHECKING:
+    from roomkeeper.control.plane import Plane
+
+KEY, SECRET = "devkey", "secret-of-the-bench-and-long-enough"
+NOBODY = "http://127.0.0.1:9"
+"""A room server that is not there: an error of its API is not absence, so that no session ends for it."""
+POLICY = Policy(hold_web=3600, join_timeout=3600, agent_timeout=3600)
+
+Moved = tuple[str, str, float]
+"""A room, the state its session came into, and when that was committed: milliseconds since the Unix epoch."""
+
+# What is on the screen and since when: one entry a line whose state changed.
+WATCH = """() => {
+  globalThis.seen = [];
+  globalThis.frames = [];
+  new MutationObserver(() => {
+    const at = Date.now();
+    for (const row of document.querySelectorAll('.row')) {
+      const room = row.querySelector('.room').textContent;
+      const state = row.querySelector('.badge').textContent;
+      if (globalThis.known?.[room] !== state) globalThis.seen.push([room, state, at]);
+      (globalThis.known ??= {})[room] = state;
+    }
+  }).observe(document.querySelector('.rows'), { subtree: true, childList: true, characterData: true });
+  let last = performance.now();
+  const tick = (now) => { globalThis.frames.push(now - last); last = now; requestAnimationFrame(tick); };
+  requestAnimationFrame(tick);
+}"""
+
+
+async def fill(plane: Plane, count: int) -> list[str]:
+    """Open that many sessions, each live."""
+    sessions = []
+    for number in range(count):
+        opened = SessionOpened(at=0, session=f"S_{number:06}", room=f"room-{number:06}", agent_name="a", policy=POLICY)
+        await plane.store.open(opened)
+        await plane.store.tell(opened.session, *joined(number, "PA_first"), agent(number))
+        sessions.append(opened.session)
+    return sessions
+
+
+def joined(number: int, sid: str) -> tuple[ParticipantJoined, ...]:
+    """Let the user of a session come."""
+    return (ParticipantJoined(at=0, sid=f"{sid}{number}", identity=f"user-{number}"),)
+
+
+def agent(number: int) -> ParticipantJoined:
+    """Let the agent of a session come."""
+    return ParticipantJoined(
+        at=0, sid=f"PA_agent{number}", identity=f"agent-{number}", kind=ParticipantKind.AGENT, agent_name="a"
+    )
+
+
+async def change(
+    plane: Plane, sessions: list[str], rate: float, seconds: float, moved: list[tuple[str, str, float]]
+) -> None:
+    """Let users leave and come back, `rate` times a second, half of it among the newest sessions."""
+    there = dict.fromkeys(range(len(sessions)), "PA_first")
+    began = time.monotonic()
+    for step in range(int(rate * seconds)):
+        await asyncio.sleep(max(0.0, began + step / rate - time.monotonic()))
+        newest = range(len(sessions) - 12, len(sessions))
+        number = random.choice(newest) if step % 2 else random.randrange(len(sessions))
+        sid = there[number]
+        if sid:
+            left = ParticipantLeft(at=0, sid=f"{sid}{number}", identity=f"user-{number}", raw="CLIENT_INITIATED")
+            await plane.store.tell(sessions[number], left)
+            there[number], state = "", "holding"
+        else:
+            there[number], state = f"PA_{step}_", "live"
+            await plane.store.tell(sessions[number], *joined(number, there[number]))
+        moved.append((f"room-{number:06}", state, time.time() * 1000))
+        plane.carrier.wake()
+    return moved
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> None:
+    """Run it, and print what came of it."""
+    config = ControlConfig(
+        port=0, livekit_url=NOBODY, api_key=KEY, api_secret=SECRET, database=f"sqlite:///{folder}/bench.db"
+    )
+    async with run_plane(config.plane(Adopters(agents={"a": POLICY}))) as plane, async_playwright() as playwright:
+        settings = uvicorn.Config(create_app(config, plane), port=0, log_level="error", lifespan="off")
+        server = uvicorn.Server(settings)
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        began = time.monotonic()
+        sessions = await fill(plane, options.sessions)
+        print(f"{options.sessions} sessions opened and live in {time.monotonic() - began:.1f} s")
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
+        page = await browser.new_page(viewport={"width": 1280, "height": 860})
+        began = time.monotonic()
+        await page.goto(f"{url}/console/#token={sign_in(api_key=KEY, secret=SECRET, now=time.time())}")
+        await page.get_by_text(f"{options.sessions} shown").wait_for(timeout=120_000)
+        print(f"all of them in the console {time.monotonic() - began:.1f} s after its address was opened")
+        await page.evaluate(WATCH)
+        moved = await change(plane, sessions, options.rate, options.seconds)
+        await asyncio.sleep(2)
+        report(moved, await page.evaluate("seen"), await page.evaluate("frames"), "changes")
+        await page.evaluate("frames.length = 0")
+        for _ in range(60):
+            await page.locator(".rows").evaluate("(rows) => { rows.scrollTop += rows.scrollHeight / 60; }")
+            await asyncio.sleep(0.05)
+        report([], [], await page.evaluate("frames"), "scrolling through all")
+        await browser.close()
+        plane.stream.close()
+        server.should_exit = True
+        await serving
+
+
+def report(moved: list[Moved], seen: list[Any], frames: list[float], what: str) -> None:
+    """Print delays and frames."""
+    shown: dict[tuple[str, str], list[float]] = {}
+    for room, state, at in seen:
+        shown.setdefault((room, state), []).append(at)
+    delays = []
+    for room, state, at in moved:
+        later = [each for each in shown.get((room, state), []) if each >= at - 1]
+        if later:
+            delays.append(min(later) - at)
+    if delays:
+        cuts = statistics.quantiles(delays, n=20)
+        print(f"{what}: {len(moved)} made, {len(delays)} of those in view seen; ", end="")
+        print(f"delay p50 {statistics.median(delays):.0f} ms, p95 {cuts[18]:.0f} ms, max {max(delays):.0f} ms")
+    longest = sorted(frames, reverse=True)[:5]
+    print(f"{what}: {len(frames)} frames, the longest {', '.join(f'{each:.0f}' for each in longest)} ms")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m bench.console", description=__doc__)
+    parser.add_argument("--sessions", type=int, default=10_000)
+    parser.add_argument("--rate", type=float, default=200.0, help="changes a second")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(options, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
