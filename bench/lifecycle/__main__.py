@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -103,6 +104,7 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     given = parse()
-    logging.getLogger("livekit").setLevel(logging.ERROR)
+    logging.getLogger("livekit").setLevel(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the processes it started are not to outlive it
     kept_all = asyncio.run(main(given))
     sys.exit(1 if given.check and not kept_all else 0)
