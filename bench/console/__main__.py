@@ -83,10 +83,9 @@ def agent(number: int) -> ParticipantJoined:
     )
 
 
-async def change(
-    plane: Plane, sessions: list[str], rate: float, seconds: float, moved: list[tuple[str, str, float]]
-) -> None:
+async def change(plane: Plane, sessions: list[str], rate: float, seconds: float) -> list[Moved]:
     """Let users leave and come back, `rate` times a second, half of it among the newest sessions."""
+    moved: list[Moved] = []
     there = dict.fromkeys(range(len(sessions)), "PA_first")
     began = time.monotonic()
     for step in range(int(rate * seconds)):
