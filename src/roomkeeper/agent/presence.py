@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from livekit import rtc
+from livekit import api, rtc
 
 from roomkeeper.agent.ending import Ended
 from roomkeeper.agent.silence import Why
@@ -24,6 +24,7 @@ from roomkeeper.agent.stage import kind_of
 from roomkeeper.lifecycle.absence import treated_as
 from roomkeeper.lifecycle.evidence import departure
 from roomkeeper.lifecycle.policy import Kind
+from roomkeeper.lifecycle.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,6 +40,8 @@ INSTRUCTIONS: Final = (
     "were and go on: repeat what was cut off or is still to be answered. Do not greet, do not begin anew."
 )
 WORDS: Final = "You are back. Please go on."
+REFERRED: Final = "roomkeeper.referred"
+"""Attribute of a caller whom the application handed elsewhere; the control plane reads it too."""
 SETTLED: Final = 0.3
 """Seconds from when somebody who returned is heard until the agent speaks: their side subscribes meanwhile."""
 TRACK: Final = 5.0
@@ -76,11 +79,26 @@ class Presence:
         self._gone_at = 0.0
         self._returning: asyncio.Task[None] | None = None
         self._met = False
+        self._referred: set[str] = set()
+        self._transfer = stage.ctx.transfer_sip_participant
 
     def attach(self) -> None:
         """Begin to follow the room."""
         self._stage.room.on("participant_connected", self._connected)
         self._stage.room.on("participant_disconnected", self._disconnected)
+        self._stage.ctx.transfer_sip_participant = self._refer  # type: ignore[method-assign]
+
+    def _refer(
+        self,
+        participant: rtc.RemoteParticipant | str,
+        *args: Any,
+        **kwargs: Any,  # noqa: ANN401 - as the original's
+    ) -> asyncio.Future[api.SIPParticipantInfo]:
+        """`ctx.transfer_sip_participant()`: who leaves then did not hang up."""
+        identity = participant if isinstance(participant, str) else participant.identity
+        self._referred.add(identity)
+        self._stage.journal.write("room", {"event": "transfer", "identity": identity})
+        return self._transfer(participant, *args, **kwargs)
 
     def start(self, *, resumed: bool) -> None:
         """The agent is in the room. One that was resumed into an empty room waits there for the user to return."""
@@ -132,6 +150,8 @@ class Presence:
             return
         meaning = departure(rtc.DisconnectReason.Name(reason))
         ended = Ended(reason=meaning.caller if kind is Kind.SIP else meaning.user)
+        if participant.identity in self._referred or participant.attributes.get(REFERRED, "") not in {"", "false"}:
+            ended = Ended(reason=Reason.TRANSFERRED)
         self._ending.ask(ended, because=f"{participant.identity} left and is not waited for")
 
     async def _welcome(self, participant: rtc.RemoteParticipant, returned: Returned) -> None:

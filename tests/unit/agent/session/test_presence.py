@@ -321,3 +321,16 @@ async def test_what_is_wrong_is_seen_only_where_it_is() -> None:
         stage.session._output._audio_sink = None
         stage.session._input._audio_stream = None
         ada._track_publications.clear()
+
+
+@pytest.mark.parametrize("by", ["the job", "the attribute"])
+async def test_a_caller_who_was_handed_elsewhere_did_not_hang_up(by: str) -> None:
+    caller = person("ada", rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
+    async with show(people=[caller]) as stage:
+        kept = await stage.start(Quiet)
+        if by == "the job":
+            await stage.ctx.transfer_sip_participant("ada", "tel:+49301234")
+        else:
+            caller._info.attributes["roomkeeper.referred"] = "true"
+        stage.room.leaves(caller, LEFT)
+        assert (await kept.ended()).reason == "transferred"
