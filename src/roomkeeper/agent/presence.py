@@ -91,8 +91,8 @@ class Presence:
     def _refer(
         self,
         participant: rtc.RemoteParticipant | str,
-        *args: Any,
-        **kwargs: Any,  # noqa: ANN401 - as the original's
+        *args: Any,  # noqa: ANN401 - as the original has them
+        **kwargs: Any,  # noqa: ANN401
     ) -> asyncio.Future[api.SIPParticipantInfo]:
         """`ctx.transfer_sip_participant()`: who leaves then did not hang up."""
         identity = participant if isinstance(participant, str) else participant.identity
