@@ -61,6 +61,7 @@ class Job:
     id: str
     identity: str
     epoch: int | None
+    room_sid: str
     spool: list[Event] = field(default_factory=list)
     written: int = 0
     accepted: bool = False
@@ -162,7 +163,8 @@ class Conversation:
     def _job_starts(self, epoch: int | None) -> None:
         if self.room not in self._server.rooms:
             return
-        job = Job(f"AJ_{self.room}_{len(self.jobs) + 1}", f"agent-{self.room}-{len(self.jobs) + 1}", epoch)
+        sid = self._server.rooms[self.room].sid
+        job = Job(f"AJ_{self.room}_{len(self.jobs) + 1}", f"agent-{self.room}-{len(self.jobs) + 1}", epoch, sid)
         job.spool.append(AgentAttached(at=0, job=job.id, identity=job.identity, epoch=epoch))
         self.jobs.append(job)
         self._server.join(self.room, job.identity, agent=True)
@@ -238,7 +240,9 @@ class Conversation:
             return
         session = await store.find(self.room)
         if session is None and self.jobs:
-            session = await adoption.open_for_job(self.room, 1, AGENT)  # its room may be gone already
+            session = await adoption.open_for_job(
+                self.room, 1, AGENT, room_sid=self.jobs[0].room_sid
+            )  # its room may be gone already
         if session is None:
             return
         if self.asks_operator:

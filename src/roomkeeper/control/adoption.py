@@ -126,7 +126,7 @@ class Adoption:
                 return await self._open(opened, sid, look=isinstance(fact, ParticipantJoined)) if opened else None
 
     async def open_for_job(
-        self, room: str, generation: int, agent_name: str, *, session: str = "", metadata: str = ""
+        self, room: str, generation: int, agent_name: str, *, room_sid: str = "", session: str = "", metadata: str = ""
     ) -> Session | None:
         """Open the session of a job that says over its worker's link that it wants to be kept; None if it is not ours.
 
@@ -134,6 +134,7 @@ class Adoption:
             room: The room's name.
             generation: Which session of that name.
             agent_name: The agent this job is; where agents are configured, only theirs open sessions.
+            room_sid: The room that the job is in, or was.
             session: The id that its dispatch carries; only holders of the API secret write dispatches.
             metadata: The room's; empty if the room is gone.
         """
@@ -146,7 +147,7 @@ class Adoption:
             opened = self._opened(session or new_id("S_"), room, generation, agent_name, kind, origin)
         else:
             return None
-        return await self._open(opened)
+        return await self._open(opened, room_sid)
 
     async def _known(self, room: str, session: str) -> Session | None:
         found = await self._store.find(session) if session.startswith("S_") else None

@@ -88,6 +88,7 @@ class Finding:
                     attach.room,
                     generation,
                     attach.agent_name,
+                    room_sid=attach.room_sid,
                     session=believed,
                     metadata=await self._metadata(attach),
                 )
