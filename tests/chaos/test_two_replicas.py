@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SESSIONS = int(os.environ.get("ROOMKEEPER_CHAOS_SESSIONS", "60"))
-ENDS_A_SECOND = 25
+ENDS_A_SECOND = float(os.environ.get("ROOMKEEPER_CHAOS_ENDS", "10"))
+"""What one replica is left with, beside the room server, the receiver and the database on the same machine."""
 LINGER = 1.0
 LONGEST_WAIT = 5.0
 """Seconds that nothing waits longer than, whoever was to do it."""
