@@ -82,7 +82,7 @@ test-livekit: setup chromium $(JS_MODULES) ## Run what can run against LIVEKIT_U
 page: setup chromium ## Lose the page's network for 5, 15, 30 and 60 s
 	ROOMKEEPER_TEST_HOLD=120 ROOMKEEPER_OUTAGES=5,15,30,60 $(BIN)/pytest -s tests/browser/test_lost_networks.py
 
-bench: setup ## Measure the room server, or BENCH=control the store, BENCH=end how soon users learn the end; see bench/
+bench: setup ## Measure the room server, or BENCH=control, end, lifecycle, console; see bench/
 	$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
 wheel: setup ## Build the wheel, pages inside
