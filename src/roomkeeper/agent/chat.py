@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 from livekit.agents.types import TOPIC_CHAT
 from livekit.agents.voice.room_io import TextInputEvent
 
+from roomkeeper.agent.silence import Why
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from livekit import rtc
     from livekit.agents.voice.room_io import TextInputOptions
@@ -42,6 +44,7 @@ class Chat:
         self._stage = stage
         self._take = options.text_input_cb
         self._heard = heard
+        self._waiting: list[TextInputEvent] = []
 
     def attach(self) -> None:
         """Begin to take text, before the job is in the room, so that none is missed."""
@@ -64,11 +67,29 @@ class Chat:
         except TimeoutError:
             return
         participant = self._stage.room.remote_participants.get(identity)
-        if participant is None or self._stage.silence or not self._stage.counts(participant):
+        if participant is None or not self._stage.counts(participant):
             return
+        event = TextInputEvent(text, reader.info, participant)
+        if Why.MUTED in self._stage.silence:
+            self._waiting.append(event)
+        elif not self._stage.silence:
+            await self._answer(event)
+
+    async def take_waiting(self, known: Container[str]) -> None:
+        """Take the texts that came during a hand-over, but for those that the agent before took.
+
+        Args:
+            known: The texts of the conversation's users.
+        """
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            if event.text not in known:
+                await self._answer(event)
+
+    async def _answer(self, event: TextInputEvent) -> None:
         self._heard()
         try:
-            answer = self._take(self._stage.session, TextInputEvent(text, reader.info, participant))
+            answer = self._take(self._stage.session, event)
             if inspect.isawaitable(answer):
                 await answer
         except Exception:

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("roomkeeper.agent")
 
-INSTRUCTIONS: Final = (
-    "Your connection was lost for a moment and is back. Go on exactly where you were, in one or two short sentences. "
-    "Do not greet, do not begin anew, do not ask what was answered already."
-)
 SORRY: Final = "Sorry, I was gone for a moment."
 WORDS: Final = "Sorry, I was gone for a moment. Please go on."
 
@@ -71,7 +67,7 @@ def go_on(stage: Stage, agent: Agent, ready: Callable[[], Awaitable[Resumed | No
         elif resumed.unsaid:
             stage.speak(f"{SORRY} {resumed.unsaid}")
         else:
-            stage.speak(WORDS, instructions=INSTRUCTIONS)
+            stage.speak(WORDS)
 
     agent.on_enter = on_enter  # type: ignore[method-assign]
 

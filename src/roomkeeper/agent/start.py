@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from livekit.agents import get_job_context
@@ -45,6 +46,9 @@ ATTACH: Final = 1.0
 """Seconds to wait for the control plane; without it the agent runs, journals, and attaches later."""
 ATTACH_REPLACEMENT: Final = 10.0
 """Seconds that a replacement waits: without the control plane it has no conversation to go on with."""
+
+CLOCKS: Final = 2.0
+"""Seconds by which the clocks of two workers may differ."""
 
 
 class Dismissed(asyncio.CancelledError):
@@ -168,6 +172,8 @@ class _Start:
         self._takeover = Takeover(stage)
         self._epoch = 1
         self._handed_over = False
+        self._waits_since = 0.0
+        self._chat: Chat | None = None
         self._begun = asyncio.Event()
 
     async def run(self, factories: Sequence[Factory], arguments: dict[str, Any]) -> None:
@@ -193,6 +199,7 @@ class _Start:
             self._epoch = answer.epoch
             if answer.muted:
                 self._handed_over = True
+                self._waits_since = time.time() - CLOCKS
                 stage.silence.begin(Why.MUTED)
             if answer.resumed:
                 # Into the room while the journal is read: nothing of a resumed session is waiting to be heard there.
@@ -231,6 +238,10 @@ class _Start:
             await kept.unmuted.wait()
             await self._takeover.catch_up()
             stage.silence.end(Why.MUTED)
+            if self._chat is not None:
+                messages = self._takeover.past.history.messages()
+                taken = {each.text_content or "" for each in messages if each.created_at >= self._waits_since}
+                await self._chat.take_waiting(taken)
         if Why.GONE in stage.silence:
             return None
         past = self._takeover.past
@@ -245,7 +256,8 @@ class _Start:
             self._options.text_output = texts
         if (typed := self._options.get_text_input_options()) is not None:
             self._options.text_input = False
-            Chat(stage, typed, self._away.heard).attach()
+            self._chat = Chat(stage, typed, self._away.heard)
+            self._chat.attach()
         stage.journal.attach(agent)
         self._leaving.attach()
         self._presence.attach()

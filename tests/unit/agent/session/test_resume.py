@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from livekit.agents import Agent, RunContext, function_tool
 from livekit.agents.llm import FunctionCall, FunctionCallOutput
 
 from roomkeeper.agent import local
-from roomkeeper.agent.resumed import SORRY
+from roomkeeper.agent.resumed import SORRY, WORDS
 from roomkeeper.wire import link
 from tests.unit.agent.session.stagehand import Show, Talker, attached, person, show
 
@@ -73,14 +74,14 @@ async def test_a_resumed_agent_has_the_conversation_and_does_not_greet() -> None
     book.message("assistant", "Hello and welcome. What is your name?")
     book.message("user", "Ada.")
     book.message("assistant", "Nice to meet you, Ada.")
-    async with replaced(book, "Where were we?") as stage:
+    async with replaced(book) as stage:
         kept = await stage.start(Talker)
         await stage.until(stage.heard)
         texts = [item.text_content for item in stage.session.history.messages()]
     assert kept.resumed
-    assert stage.heard() == "Where were we?"
+    assert stage.heard() == WORDS
     assert texts[:3] == ["Hello and welcome. What is your name?", "Ada.", "Nice to meet you, Ada."]
-    assert [item.text_content for item in stage.model.asked[0].messages() if item.role == "user"] == ["Ada."]
+    assert stage.model.asked == []
     assert book.asked[0]["authorization"] == "Bearer secret"
     assert len(book.asked) == 2  # page by page
     assert [data["item"]["id"] for data in stage.desk.of("item") if data["item"]["id"] == "item_2"] == []
@@ -197,9 +198,9 @@ async def test_a_successor_waits_for_its_turn_and_then_knows_what_was_said_meanw
     book.message("assistant", "Hello. What is your name?")
     async with replaced(book, "Nice to meet you, Ada.", muted=True) as stage:
         await stage.start(Talker)
-        stage.room.writes("ada", "Do not answer this.")
+        stage.room.writes("ada", "Ada.")  # which the old agent still takes
         await stage.until(lambda: stage.desk.of("started"))
-        book.message("user", "Ada.")
+        book.message("user", "Ada.", created_at=time.time())
         assert stage.heard() == ""
         stage.desk.tell(link.Unmute(job="AJ_1"))
         await stage.until(stage.heard)
@@ -215,7 +216,6 @@ async def test_a_successor_whose_user_has_nothing_to_hear_says_nothing() -> None
     async with replaced(book, "Nice to meet you, Ada.", muted=True) as stage:
         await stage.start(Talker)
         stage.desk.tell(link.Unmute(job="AJ_1"))
-        stage.room.writes("ada", "Too early, perhaps.")
         await stage.until(lambda: len(book.asked) > 1)
         await stage.until(lambda: not stage.kept._stage.silence)  # type: ignore[union-attr]
         assert stage.heard() == ""
@@ -235,3 +235,15 @@ async def test_resumed_into_an_empty_room_it_waits_for_the_user_to_return() -> N
         await stage.until(stage.heard)
     assert stage.heard() == "You are back. What is your name?"
     assert len(stage.model.asked) == 1
+
+
+async def test_what_nobody_took_during_a_hand_over_is_taken_after_it() -> None:
+    book = Book()
+    book.message("assistant", "Hello. What is your name?")
+    async with replaced(book, "Nice to meet you, Ada.", muted=True) as stage:
+        await stage.start(Talker)
+        stage.room.writes("ada", "Ada.")
+        await stage.until(lambda: stage.desk.of("started"))
+        stage.desk.tell(link.Unmute(job="AJ_1"))
+        await stage.until(stage.heard)
+    assert stage.heard() == "Nice to meet you, Ada."
