@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 from roomkeeper.control.crew import Crew
 from roomkeeper.control.dispatching import Wanted
+from roomkeeper.control.facts import seen
 from roomkeeper.control.metrics import Metrics
 from roomkeeper.control.room_api import NotDone, RoomApiFailed
 from roomkeeper.lifecycle.actions import (
@@ -42,6 +43,7 @@ from roomkeeper.lifecycle.events import (
     RoomFinished,
     TimerFired,
 )
+from roomkeeper.lifecycle.policy import Reuse
 from roomkeeper.lifecycle.state import Standing, State, room_state
 from roomkeeper.lifecycle.vocabulary import ParticipantKind
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from roomkeeper.control.room_api import RoomApi
     from roomkeeper.control.store.outbox import Outbox, Task
     from roomkeeper.control.store.store import Store
+    from roomkeeper.lifecycle.events import RoomSeen
     from roomkeeper.lifecycle.state import Session
 
 logger = logging.getLogger(__name__)
@@ -240,12 +243,18 @@ class Carrier:
 
     async def _look(self, session: Session) -> None:
         try:
-            seen = await self._rooms.look(session.room)
+            found = await self._rooms.look(session.room)
         except RoomApiFailed as error:
             await self._store.tell(session.id, LookFailed(at=0, error=error.detail))
         else:
-            await self._store.tell(session.id, seen)
+            await self._store.tell_by(session.id, lambda now: (_of_its_own(now, found),))
         self.wake()
+
+
+def _of_its_own(session: Session, found: RoomSeen) -> RoomSeen:
+    """Return what a look means to a session: after its end, a room that others may make by its name is not its own."""
+    others = session.state is State.ENDED and session.reuse is Reuse.AFTER_END and found.sid not in session.sids
+    return seen(None, ()) if others else found
 
 
 def _wanted(session: Session, epoch: int) -> Wanted:
