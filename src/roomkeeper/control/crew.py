@@ -2,7 +2,7 @@
 
 1. One deed that is slow holds up no other: a new one begins when one is over, not when all are.
 2. A claim is short, so that little waits when a replica dies, and renewed while its deed is under way.
-3. A database that is away for a moment costs that moment.
+3. A database that is away for a moment costs that moment, and a deed that fails in an unforeseen way costs that deed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
-
-from sqlalchemy.exc import SQLAlchemyError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -73,8 +71,8 @@ class Crew(Generic[T]):
             while True:
                 try:
                     await self._round(group)
-                except (SQLAlchemyError, OSError):
-                    logger.exception("the database failed")
+                except Exception:  # whatever it was, the next round may do better
+                    logger.exception("claiming failed")
                     await asyncio.sleep(LONGEST_NAP)
 
     async def _round(self, group: asyncio.TaskGroup) -> None:
@@ -97,8 +95,8 @@ class Crew(Generic[T]):
         again = False
         try:
             again = await self._do(deed)
-        except (SQLAlchemyError, OSError):
-            logger.exception("the database failed")  # the claim runs out, and the deed is done again
+        except Exception:
+            logger.exception("a deed failed")  # the claim runs out, and it is done again
         finally:
             full = len(self._doing) >= self._most
             self._doing.pop(cast("asyncio.Task[None]", asyncio.current_task()))
@@ -111,5 +109,5 @@ class Crew(Generic[T]):
             if self._doing:
                 try:
                     await self._claimant.renew(list(self._doing.values()))
-                except (SQLAlchemyError, OSError):
-                    logger.exception("the database failed")
+                except Exception:  # likewise
+                    logger.exception("claims could not be renewed")

@@ -16,12 +16,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from roomkeeper.control.facts import joined, recorders, seen
 from roomkeeper.control.metrics import Metrics
 from roomkeeper.control.room_api import RoomApiFailed
 from roomkeeper.control.surveying import Survey, is_news
+from roomkeeper.errors import RoomkeeperError
 from roomkeeper.lifecycle.events import ControlStarted, EgressStarted, LookFailed, RoomStarted
 from roomkeeper.lifecycle.state import State
 from roomkeeper.lifecycle.vocabulary import ParticipantKind
@@ -103,8 +102,8 @@ class Reconciler:
                 outcome = "done"
             except RoomApiFailed as error:
                 logger.warning("rooms could not be listed", extra={"error": error.detail})
-            except SQLAlchemyError:
-                logger.exception("the database failed")
+            except Exception:  # whatever it was, the next round may do better
+                logger.exception("a round failed")
             took = time.monotonic() - began
             self._metrics.rounds.labels(outcome).inc()
             self._metrics.round_seconds.observe(took)
@@ -113,7 +112,10 @@ class Reconciler:
 
     async def _start(self) -> None:
         for session in await self._store.unsettled():
-            await self._store.tell(session.id, ControlStarted(at=0))
+            try:
+                await self._store.tell(session.id, ControlStarted(at=0))
+            except RoomkeeperError:  # one session's fault must not keep the others from being compared
+                logger.exception("session could not be told of the start", extra={"session": session.id})
         self._carrier.wake()
 
     async def compare(self) -> Round:
@@ -136,7 +138,11 @@ class Reconciler:
 
         async def look(room: models.Room) -> bool | None:
             async with gate:
-                return await self._look(room, [each for each in sessions if _owns(each, {room.name: room})])
+                try:
+                    return await self._look(room, [each for each in sessions if _owns(each, {room.name: room})])
+                except Exception:  # likewise
+                    logger.exception("a room could not be compared", extra={"room": room.name})
+                    return None
 
         results = await asyncio.gather(*map(look, wanted))
         self._carrier.wake()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
+from google.protobuf.message import DecodeError
 from livekit import api
 from livekit.protocol import agent_dispatch, models
 
@@ -205,7 +206,7 @@ def _failures() -> Iterator[None]:
         yield
     except api.TwirpError as error:
         raise RoomApiFailed(f"{error.code}: {error.message}") from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, DecodeError) as error:  # a proxy's page is no answer either
         raise RoomApiFailed(type(error).__name__) from error
 
 

@@ -117,7 +117,7 @@ async def test_a_database_that_is_away_costs_only_that_moment(
         done.clear()
         desk.waiting.append(2)
         await done.wait()
-    assert caplog.text.count("the database failed") >= 3
+    assert caplog.text.count("claiming failed") + caplog.text.count("a deed failed") >= 3
 
 
 async def test_whoever_is_woken_looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,3 +149,18 @@ async def test_what_was_asked_for_again_meanwhile_is_done_at_once(monkeypatch: p
 
     async with asyncio.timeout(5), at_work(Crew(desk, do, most=2)):
         await done.wait()
+
+
+async def test_an_unforeseen_fault_of_one_deed_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    desk, done = Desk(1), asyncio.Event()
+
+    async def do(deed: int) -> bool:
+        if deed == 2:
+            done.set()
+            return False
+        raise KeyError(deed)
+
+    async with asyncio.timeout(5), at_work(Crew(desk, do, most=2)):
+        desk.waiting.append(2)
+        await done.wait()
+    assert "a deed failed" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -299,3 +300,40 @@ async def test_every_unsettled_session_is_told_of_a_start_an_ended_one_too(
     await reconciler._start()
     told = [(await events(store, each)).count(ControlStarted.__name__) for each in (going_on, lives_on, over)]
     assert told == [1, 1, 0]
+
+
+async def test_a_room_that_cannot_even_be_read_keeps_no_other_from_being_compared(
+    store: Store, rooms: Rooms, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = rooms.people
+
+    async def odd(room: str) -> list[Info]:
+        if room == "odd":
+            raise KeyError(room)
+        return await people(room)
+
+    monkeypatch.setattr(rooms, "people", odd)
+    rooms.put("odd", "RM_odd", person("eve"))
+    await live(store, rooms, reconciler)
+    assert (await reconciler.compare()).ours == 1
+
+
+async def test_a_round_that_fails_in_an_unforeseen_way_is_not_the_last(
+    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, rounds = asyncio.Event(), 0
+
+    async def compare() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise KeyError("odd")
+        again.set()
+
+    monkeypatch.setattr(reconciler, "compare", compare)
+    monkeypatch.setattr(module, "EVERY", 0)
+    task = asyncio.create_task(reconciler.run())
+    async with asyncio.timeout(5):
+        await again.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

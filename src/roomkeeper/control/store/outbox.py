@@ -11,13 +11,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from roomkeeper.control.store.tables import outbox
+from roomkeeper.errors import IllegalCall
 from roomkeeper.lifecycle.actions import SetTimer
 from roomkeeper.lifecycle.codec import load_action
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from roomkeeper.control.store.store import Store
     from roomkeeper.lifecycle.actions import Action
+
+logger = logging.getLogger(__name__)
 
 LEASE = 3_000
 """Milliseconds a claim holds unless renewed: what a replica that is killed was doing waits no longer."""
@@ -100,10 +104,7 @@ class Outbox:
         )
         async with self._engine.begin() as connection:
             rows = (await connection.execute(take)).all()
-        tasks = [
-            Task(row.id, row.session, load_action(json.loads(row.body)), claim, row.asked, row.tries, row.due_at)
-            for row in rows
-        ]
+        tasks = [task for row in rows if (task := _task(row, claim)) is not None]
         return sorted(tasks, key=lambda task: (task.due_at, task.id))
 
     async def renew(self, tasks: Collection[Task]) -> None:
@@ -176,3 +177,13 @@ class Outbox:
         )
         async with self._engine.begin() as connection:
             return int((await connection.execute(again)).rowcount)
+
+
+def _task(row: Any, claim: str) -> Task | None:  # noqa: ANN401 - a row of the claiming query
+    """Read a claimed row; None for one that a newer replica asked for, which is left to it."""
+    try:
+        action = load_action(json.loads(row.body))
+    except (IllegalCall, ValueError, TypeError, KeyError):
+        logger.exception("deed cannot be read", extra={"session": row.session, "row": row.id})
+        return None
+    return Task(row.id, row.session, action, claim, row.asked, row.tries, row.due_at)

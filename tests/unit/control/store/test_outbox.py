@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
+from roomkeeper.control.store import tables
 from roomkeeper.control.store.outbox import LEASE, LONGEST_PAUSE, PARK_AFTER, Outbox
 from roomkeeper.lifecycle.actions import LookAtRoom, SetTimer, WriteRoomState
 from roomkeeper.lifecycle.events import EndAsked, ParticipantJoined, RoomStarted, SessionOpened
@@ -155,3 +158,17 @@ async def test_a_claim_that_is_renewed_is_kept(store: Store, outbox: Outbox, clo
     assert await outbox.due_in() == 300 - 3 * (LEASE / 1000 - 0.5)
     clock.pass_by(LEASE / 1000)
     assert [task.id for task in await outbox.claim()] == [task.id for task in tasks]
+
+
+async def test_what_only_a_newer_version_understands_is_left_to_it_and_holds_up_nothing(
+    store: Store, engine: AsyncEngine, outbox: Outbox
+) -> None:
+    await store.tell(await opened(store), STARTED)
+    of_the_opening = tables.outbox.c.kind == "EmitEvent"
+    async with engine.begin() as connection:
+        newer = sa.update(tables.outbox).where(of_the_opening).values(body='{"v":1,"type":"SendFlowers"}')
+        assert (await connection.execute(newer)).rowcount == 1
+    assert kinds(await outbox.claim()) == {"WriteRoomState"}
+    async with engine.connect() as connection:
+        query = sa.select(tables.outbox.c.parked_at).where(of_the_opening)
+        assert (await connection.execute(query)).scalar_one_or_none() is None
