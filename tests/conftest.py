@@ -8,10 +8,15 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("roomkeeper", deadline=None)
+hypothesis.settings.load_profile("roomkeeper")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 

@@ -160,6 +160,10 @@ def left_room(step: Step, identity: str, raw: str) -> None:
         _drop_successor(step)
         return
     what = departure(raw).agent
+    if session.agent.standing is Standing.EXPECTED:
+        # It was there, though its coming was never told.
+        step.amend(replace(session.agent, standing=Standing.IN_CHARGE))
+        session = step.session
     agent = session.agent
     words = f"{identity} left the room with {raw}"
     if session.state is State.ENDING:

@@ -90,9 +90,12 @@ def control_started(step: Step, event: ControlStarted) -> None:
     """Give everything that happened meanwhile its time to arrive."""
     clear = event.at + bounds.SPOOL_GRACE
     step.session = replace(step.session, clear_from=clear)
+    limit = step.session.timers.get(TimerKind.LIMIT)
     for kind in _DECIDE:
         if step.session.timers.get(kind, clear) < clear:
             step.set_timer(kind, clear)
+    if step.session.state is State.LIVE and limit != step.session.timers.get(TimerKind.LIMIT):
+        step.show()
     if step.session.state is State.HOLDING:
         ends_at = max(step.session.timers.get(kind, 0) for kind in (TimerKind.HOLD, TimerKind.WORD))
         step.enter(State.HOLDING, until=max(ends_at, step.session.until or 0))

@@ -128,7 +128,7 @@ TABLE: Mapping[type[Event] | TimerKind, Row] = {
     RoomStarted:        ("W H X",     "L H X",   "H",         "R H X",    "E X",     "X"),
     RoomFinished:       ("W H X",     "L H X",   "H",         "R H X",    "E X",     "X"),
     ParticipantJoined:  ("W L R H X", "L H R X", "H W L R X", "R L H X",  "E X",     "X"),
-    ParticipantLeft:    ("W H X",     "L H R X", "H X",       "R H X",    "E X",     "X"),
+    ParticipantLeft:    ("W L R H X", "L H R X", "H X",       "R L H X",  "E X",     "X"),
     ParticipantAborted: ("W H X",     "L H R X", "H X",       "R H X",    "E X",     "X"),
     ParticipantRemoved: _STAY,
     EgressStarted:      _STAY,

@@ -292,6 +292,8 @@ def room_state(session: Session, now: int, *, language: str = "en") -> dict[str,
         JSON-able; keys as in the published schema, version 1.
     """
     end = session.end
+    # A hold ends at its `until`; a talk at its time limit, if it has one.
+    until = session.timers.get(TimerKind.LIMIT) if session.state is State.LIVE else session.until
     return {
         "v": 1,
         "session": session.id,
@@ -299,7 +301,7 @@ def room_state(session: Session, now: int, *, language: str = "en") -> dict[str,
         "state": str(session.state),
         "since": stamp(session.since),
         "now": stamp(now),
-        "until": None if session.until is None else stamp(session.until),
+        "until": None if until is None else stamp(until),
         "reason": None if end is None else str(end.reason),
         "by": None if end is None else str(REASONS[end.reason].by),
         "message": None if end is None else session.policy.words(end.reason, language),

@@ -66,9 +66,14 @@ class Step:
         if state is session.state and until == session.until:
             return
         since = session.since if state is session.state else self.at
-        self.session = replace(session, state=state, since=since, until=until, seq=session.seq + 1)
+        self.session = replace(session, state=state, since=since, until=until)
+        self.show()
+
+    def show(self) -> None:
+        """Let everybody see what has changed."""
+        self.session = replace(self.session, seq=self.session.seq + 1)
         self.act(WriteRoomState(seq=self.session.seq))
-        self.act(EmitEvent(topic=f"session.{state}", data={"seq": self.session.seq}))
+        self.act(EmitEvent(topic=f"session.{self.session.state}", data={"seq": self.session.seq}))
 
     def amend(self, epoch: Epoch) -> None:
         """Put back an epoch that was changed by `replace`."""

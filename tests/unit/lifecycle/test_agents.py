@@ -574,3 +574,17 @@ def test_a_job_that_tells_its_end_twice_is_heard_once(talk: Story) -> None:
 
     talk(AgentDone(at=0, job="AJ_1"))
     assert talk.ignored == "AJ_1 is already over"
+
+
+def test_an_agent_whose_coming_was_never_told_may_leave_and_is_expected_back() -> None:
+    story = Story()
+    story.room()
+    story.user()
+    story(AgentAttached(at=0, job="AJ_1", identity="agent-AJ_1"))
+    assert story.state() is State.WAITING
+
+    story.agent_leaves(raw="STATE_MISMATCH")
+    assert story.state() is State.LIVE
+
+    story.wait(6)
+    assert story.state() is State.RECOVERING

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from roomkeeper.lifecycle.events import EndAsked
+from roomkeeper.lifecycle.actions import WriteRoomState
+from roomkeeper.lifecycle.events import ControlStarted, EndAsked
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import State, room_state, stamp
 from tests.unit.lifecycle.story import SECOND, START, Story
@@ -57,3 +58,20 @@ def test_an_end_is_told_in_the_users_language() -> None:
 
 def test_every_state_is_explained() -> None:
     assert all(state.meaning for state in State)
+
+
+def test_a_talk_says_when_its_time_limit_ends_it() -> None:
+    story = Story({"time_limit": 600})
+    story.live()
+
+    assert room_state(story.session, story.now)["until"] == stamp(START + 600 * SECOND)
+
+
+def test_a_time_limit_that_a_start_of_the_control_plane_puts_off_is_told_anew() -> None:
+    story = Story({"time_limit": 600})
+    story.live()
+    story.now += 590 * SECOND
+    story(ControlStarted(at=0))
+
+    assert room_state(story.session, story.now)["until"] == stamp(story.now + 30 * SECOND)
+    assert story.asked(WriteRoomState) == [WriteRoomState(seq=story.session.seq)]
