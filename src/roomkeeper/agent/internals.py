@@ -167,6 +167,14 @@ def watch_text(agent: Agent, through: Callable[[AsyncIterable[str]], AsyncIterab
     agent.transcription_node = watched  # type: ignore[method-assign]
 
 
+def publishes_audio(session: AgentSession[Any]) -> bool:
+    """Whether the job itself publishes the agent's voice; where an avatar speaks for it, it does not.
+
+    1.8.9: `_room_io._audio_output`; there is none if the application set `output.audio` before the start.
+    """
+    return session._room_io is not None and session._room_io._audio_output is not None  # noqa: SLF001
+
+
 def gate_audio(session: AgentSession[Any], may_play: Callable[[], bool]) -> None:
     """Ask before each frame whether it may be played; call it after the start.
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from livekit import rtc
 
+from roomkeeper.agent import internals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -83,7 +85,7 @@ class Watchdog:
         linked = next((each for each in stage.counting() if each.identity == stage.linked), None)
         if linked is None:
             return None
-        if not stage.room.local_participant.track_publications:
+        if internals.publishes_audio(stage.session) and not stage.room.local_participant.track_publications:
             return "publishes nothing"
         voices = [
             publication

@@ -89,7 +89,9 @@ async def test_frames_are_asked_for_one_by_one() -> None:
     for frame in frames:
         await output._audio_source.capture_frame(frame)
     assert captured == [frames[0], frames[2]]
+    assert internals.publishes_audio(watched)
     watched._room_io = None
+    assert not internals.publishes_audio(watched)
     await output.aclose()
 
 
