@@ -181,6 +181,8 @@ class KeptSession:
 
     def _connected_anew(self) -> None:
         self._sid = self._stage.room.local_participant.sid
+        if not self._stage.session_id:
+            return  # it never was in charge by anybody's word: there is nobody who could have replaced it
         if self._attaching is None or self._attaching.done():
             self._fall_silent("the connection to the room was made anew")
             self._attaching = self._stage.spawn(self._attach_again(), "attach_again")

@@ -215,6 +215,17 @@ async def test_after_a_full_reconnect_the_agent_asks_whether_it_is_still_in_char
     assert stage.desk.attaches == 2
 
 
+async def test_an_agent_that_never_was_attached_talks_on_after_a_full_reconnect() -> None:
+    async with show("Here I am.", people=[person("ada")]) as stage:
+        stage.desk.answer = None
+        await stage.start(Quiet)
+        stage.room.local_participant.sid = "PA_anew"
+        stage.room.emit("reconnected")
+        stage.room.writes("ada", "Are you there?")
+        await stage.until(stage.heard)
+    assert stage.desk.attaches == 1
+
+
 async def test_a_mere_resume_of_the_connection_changes_nothing() -> None:
     async with show("Here I am.", people=[person("ada")]) as stage:
         await stage.start(Quiet)
@@ -307,6 +318,8 @@ async def test_what_is_wrong_is_seen_only_where_it_is() -> None:
         watchdog.attach()
         assert watchdog.wrong() is None  # this agent has no voice to publish
         stage.session._output._audio_sink = cast("Any", SimpleNamespace())
+        assert watchdog.wrong() is None  # an avatar speaks for it
+        stage.session.room_io._audio_output = cast("Any", SimpleNamespace())
         assert watchdog.wrong() == "publishes nothing"
         stage.room.local_participant.track_publications["TR_agent"] = object()
         assert watchdog.wrong() is None
@@ -318,6 +331,7 @@ async def test_what_is_wrong_is_seen_only_where_it_is() -> None:
         assert watchdog.wrong() == "hears nothing"
         microphone.muted = True
         assert watchdog.wrong() is None
+        stage.session.room_io._audio_output = None
         stage.session._output._audio_sink = None
         stage.session._input._audio_stream = None
         ada._track_publications.clear()
