@@ -133,6 +133,8 @@ class Leaving:
         """`session.aclose()`, of the application or of the end of the job."""
         if internals.is_job_shutdown():
             self._job_ends = True
+            if self._ending.decided is None:
+                self._ending.forget()
         return self._aclose()
 
     def _closed(self, event: CloseEvent) -> None:

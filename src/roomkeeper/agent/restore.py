@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from livekit.agents.llm import ChatContext, ChatItem, ChatMessage, FunctionCall, FunctionCallOutput
@@ -52,6 +52,12 @@ class Past:
     def begun(self) -> bool:
         """Whether anything was said that a resumed agent could go on from."""
         return any(isinstance(item, ChatMessage) and item.role in {"user", "assistant"} for item in self.items)
+
+    @property
+    def journaled(self) -> Past:
+        """The same without what was made: the agent before lives, and goes on with what it has not finished."""
+        made = {item.id for item in self.made}
+        return replace(self, items=tuple(item for item in self.items if item.id not in made), made=())
 
     @property
     def history(self) -> ChatContext:

@@ -52,7 +52,10 @@ def go_on(stage: Stage, agent: Agent, ready: Callable[[], Awaitable[Resumed | No
     """
     hook: Callable[[Resumed], Awaitable[Any] | None] | None = getattr(agent, "on_resume", None)
 
+    enter = agent.on_enter  # for when the talk is handed back to this agent later
+
     async def on_enter() -> None:
+        agent.on_enter = enter  # type: ignore[method-assign]
         resumed = await ready()
         if resumed is None:
             return  # whoever returns is told where the talk stood

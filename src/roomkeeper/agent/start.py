@@ -52,7 +52,10 @@ CLOCKS: Final = 2.0
 
 
 class Dismissed(asyncio.CancelledError):
-    """Another agent is in charge: this job ends before it says a word. It ends the entrypoint quietly."""
+    """Another agent is in charge, or the session ended meanwhile: this job ends before it says a word.
+
+    It ends the entrypoint quietly.
+    """
 
 
 async def start(
@@ -85,7 +88,7 @@ async def start(
     Raises:
         ConfigError: An option contradicts the policy.
         NotWrapped: The server was not wrapped.
-        Dismissed: Another agent is in charge.
+        Dismissed: Another agent is in charge, or the session ended meanwhile.
     """
     ctx = get_job_context()
     options = _checked(room_options, as_session_start)
@@ -185,6 +188,9 @@ class _Start:
             await self._resume(agent)
         self._watch(agent)
         await stage.session.start(agent, room=stage.room, room_options=self._options, **arguments)
+        if self._leaving.left:
+            self._begun.set()
+            raise Dismissed("the session went on, or ended, while this job started")
         self._started(agent)
 
     async def _attach(self) -> None:
@@ -203,8 +209,10 @@ class _Start:
                 stage.silence.begin(Why.MUTED)
             if answer.resumed:
                 # Into the room while the journal is read: nothing of a resumed session is waiting to be heard there.
-                await asyncio.gather(stage.ctx.connect(), self._takeover.load())
-                kept.resumed = self._handed_over or self._takeover.past.begun
+                takeover = self._takeover
+                await asyncio.gather(stage.ctx.connect(), takeover.load(living=self._handed_over))
+                # What could not be read was a conversation all the same: nobody is greeted in the middle of it.
+                kept.resumed = self._handed_over or takeover.past.begun or not takeover.whole
         desk.listen(kept.take, kept.stood_still)
 
     def _dismiss(self, fenced: link.Fenced) -> None:
@@ -225,23 +233,46 @@ class _Start:
         stage, takeover = self._stage, self._takeover
         await takeover.seed(agent)
         takeover.note()
-        userdata = load_userdata(self._codec, takeover.past, None)
-        if userdata is not None:
-            stage.session.userdata = userdata
+        self._load_userdata()
         go_on(stage, agent, self._ready)
+
+    def _load_userdata(self) -> None:
+        userdata = load_userdata(self._codec, self._takeover.past, None)
+        if userdata is not None:
+            self._stage.session.userdata = userdata
+
+    async def _turn(self) -> None:
+        """Wait for this agent's turn, or until it is clear that there will be none."""
+        unmuted: asyncio.Future[Any] = asyncio.ensure_future(self.kept.unmuted.wait())
+        over: asyncio.Future[Any] = self._leaving.ending.over
+        try:
+            await asyncio.wait({unmuted, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            unmuted.cancel()
+
+    async def _take_turn(self) -> None:
+        """Take what the agent before did meanwhile, and what nobody took."""
+        takeover = self._takeover
+        before = takeover.past.userdata
+        await takeover.catch_up()
+        if takeover.past.userdata != before:
+            self._load_userdata()
+        self._stage.silence.end(Why.MUTED)
+        if self._chat is not None:
+            messages = takeover.past.history.messages()
+            taken = {each.text_content or "" for each in messages if each.created_at >= self._waits_since}
+            await self._chat.take_waiting(taken)
 
     async def _ready(self) -> Resumed | None:
         """Wait until this agent may speak; return where the talk stands then, None if nobody is there to listen."""
-        stage, kept = self._stage, self.kept
+        stage = self._stage
         await self._begun.wait()
         if self._handed_over:
-            await kept.unmuted.wait()
-            await self._takeover.catch_up()
-            stage.silence.end(Why.MUTED)
-            if self._chat is not None:
-                messages = self._takeover.past.history.messages()
-                taken = {each.text_content or "" for each in messages if each.created_at >= self._waits_since}
-                await self._chat.take_waiting(taken)
+            await self._turn()
+        if self._leaving.ending.over.done():
+            return None
+        if self._handed_over:
+            await self._take_turn()
         if Why.GONE in stage.silence:
             return None
         past = self._takeover.past

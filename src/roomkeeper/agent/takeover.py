@@ -29,23 +29,31 @@ class Takeover:
 
     Attributes:
         past: As far as it was read.
+        whole: False if the control plane did not give all of it in time.
     """
 
     def __init__(self, stage: Stage) -> None:
         self.past = Past()
+        self.whole = False
         self._stage = stage
         self._reader = Reader()
         self._line = 0
 
-    async def load(self) -> None:
-        """Read all lines that are new."""
+    async def load(self, *, living: bool = False) -> None:
+        """Read all lines that are new.
+
+        Args:
+            living: True if the agent before is still at it: what it has not finished is not closed for it.
+        """
         stage = self._stage
         parent = stage.desk.parent
         async for page in fetch.pages(parent.url, parent.token, stage.session_id, self._line):
             self._reader.read(page["lines"])
+            self.whole = page["next"] is None
             if page["lines"]:
                 self._line = page["lines"][-1]["line"]
-        self.past = self._reader.past()
+        past = self._reader.past()
+        self.past = past.journaled if living else past
 
     async def seed(self, agent: Agent) -> None:
         """Put the conversation where a session and an agent that are not started expect it."""

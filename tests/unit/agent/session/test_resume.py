@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -247,3 +248,75 @@ async def test_what_nobody_took_during_a_hand_over_is_taken_after_it() -> None:
         stage.desk.tell(link.Unmute(job="AJ_1"))
         await stage.until(stage.heard)
     assert stage.heard() == "Nice to meet you, Ada."
+
+
+async def test_what_the_agent_before_has_not_finished_is_not_closed_for_it_in_a_hand_over() -> None:
+    class Codec:
+        version = 1
+
+        def dump(self, userdata: Any) -> Any:
+            return userdata
+
+        def load(self, version: int, value: Any) -> Any:
+            return value
+
+    book = Book()
+    book.message("user", "Tell me about the sea.")
+    book.add("userdata", {"version": 1, "value": {"asked": 1}})
+    book.add("said", {"text": "The sea is wide and deep."})
+    book.add("heard", {"text": "The sea"})
+    book.add("tool_started", {"call_id": "call_1", "name": "look_up", "arguments": "{}"})
+    async with replaced(book, muted=True) as stage:
+        await stage.start(Talker, userdata=Codec())
+        assert {data["item"]["type"] for data in stage.desk.of("item")} <= {"agent_handoff", "agent_config_update"}
+        book.add("userdata", {"version": 1, "value": {"asked": 2}})
+        book.add("tool_ended", {"call_id": "call_1", "output": "blue", "is_error": False})
+        book.message("assistant", "The sea is wide and deep.")
+        stage.desk.tell(link.Unmute(job="AJ_1"))
+        await stage.until(lambda: not stage.kept._stage.silence)  # type: ignore[union-attr]
+        items = stage.session.history.items
+        texts = [item.text_content for item in stage.session.history.messages()]
+        outputs = [item.output for item in items if isinstance(item, FunctionCallOutput)]
+        assert stage.session.userdata == {"asked": 2}
+    assert texts == ["Tell me about the sea.", "The sea is wide and deep."]
+    assert outputs == ["blue"]
+
+
+async def test_a_successor_whose_turn_never_comes_leaves_at_once() -> None:
+    book = Book()
+    book.message("assistant", "Hello.")
+    async with replaced(book, muted=True) as stage:
+        await stage.start(Talker)
+        stage.desk.tell(link.Fenced(job="AJ_1", why="another one was quicker"))
+        await stage.until(lambda: stage.shut_down)
+        async with asyncio.timeout(1):
+            await stage.session.aclose()
+    assert stage.heard() == ""
+
+
+async def test_an_agent_to_which_the_talk_is_handed_back_enters_as_it_always_did() -> None:
+    class Other(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="Help.")
+
+    book = Book()
+    book.message("assistant", "Hello.")
+    async with replaced(book) as stage:
+        await stage.start(Talker, agents=[Other])
+        await stage.until(stage.heard)
+        talker = stage.session.current_agent
+        stage.session.update_agent(Other())
+        await stage.until(lambda: stage.session.current_agent is not talker)
+        stage.session.update_agent(talker)
+        await stage.until(lambda: stage.heard() != WORDS)
+        await stage.until(lambda: stage.session.agent_state == "listening")
+    assert stage.heard() == f"{WORDS}Hello and welcome."
+
+
+async def test_where_the_journal_cannot_be_read_nobody_is_greeted_all_the_same() -> None:
+    async with replaced(Book()) as stage:
+        stage.desk.parent = local.Parent(url="http://127.0.0.1:9", token="secret", linked=True)
+        kept = await stage.start(Talker)
+        await stage.until(stage.heard)
+    assert kept.resumed
+    assert stage.heard() == WORDS

@@ -206,3 +206,25 @@ TEXT_ONLY: dict[str, Any] = {
     "session_host": False,
     "record": False,
 }
+
+
+@pytest.mark.parametrize("why", ["ended", "fenced"])
+async def test_a_session_that_is_over_before_the_agent_is_there_is_not_begun(why: str) -> None:
+    async with show(people=[person("ada")]) as stage:
+        begin = stage.session.start
+
+        async def slowly(agent: Agent, **more: object) -> None:
+            if why == "ended":
+                stage.desk.tell(link.EndNow(job="AJ_1", reason="operator_ended", message="Bye.", goodbye=True))
+            else:
+                stage.desk.tell(link.Fenced(job="AJ_1", why="another one is there"))
+            await asyncio.sleep(1)
+            await begin(agent, **more)  # type: ignore[call-overload]
+
+        stage.session.start = slowly  # type: ignore[method-assign, assignment]
+        with pytest.raises(Dismissed):
+            await stage.start(Talker)
+        await stage.until(lambda: stage.shut_down)
+        await stage.session.aclose()
+    assert stage.desk.kinds[-1] == "done"
+    assert "started" not in stage.desk.kinds
