@@ -70,6 +70,10 @@ class NoSuchSession(RoomkeeperError):
     """No session has this id; list the sessions to see which there are."""
 
 
+class IdTaken(RoomkeeperError):
+    """A session of another room has this id already; choose another id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What came of telling a session something.
@@ -109,6 +113,9 @@ class Store:
         Args:
             opened: The first line of its journal.
             events: What it is to know from its first moment on; left out if it was there before.
+
+        Raises:
+            IdTaken: Its id is that of another room's session.
         """
 
         def begin_at(now: int) -> tuple[Session, NewRow, Writes]:
@@ -228,7 +235,9 @@ class Store:
     async def _of_room(self, room: str, generation: int) -> Session:
         query = SESSION.where(sessions.c.room == room, sessions.c.generation == generation)
         async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).one()
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise IdTaken(f"Room {room!r} has no session {generation}.")
         return session_of(row.body, row.policy)
 
 
