@@ -10,17 +10,19 @@ Roomkeeper touches what it adopted and nothing else:
 | `POST /api/sessions` | known already | never |
 
 The name of a room is no more than a hint: an ended session's room may be re-created by an old token, and is then swept.
-A participant may change its attributes while it joins, so one that names a session nobody knows is believed only if it
-is the one that follows from room, generation and agent (`derived_id`), and never for another room.
+A participant may change its attributes while it joins, so one that names a session nobody knows, or one whose room was
+forgotten, is believed only if it is the one that follows from room, generation and agent (`derived_id`), and never for
+another room.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.control.room_api import RoomApiFailed
+from roomkeeper.control.store.store import IdTaken
 from roomkeeper.lifecycle.events import ParticipantJoined, RoomStarted, SessionOpened
 from roomkeeper.lifecycle.names import Join, Later, Open, Refuse, claim
 from roomkeeper.lifecycle.policy import Kind, Policies, Policy, plain, read_policy
@@ -113,8 +115,10 @@ class Adoption:
         )
         sid = _room_sid(fact)
         if carried is not None and carried.purged_at is not None:
-            await self._delete(room, sid, carried)
-            return None
+            if self._was_of(carried, room, mark):
+                await self._delete(room, sid, carried)
+                return None
+            carried = None
         latest = await self._latest(room)
         if latest is not None and sid in latest.sids:
             return latest
@@ -153,6 +157,11 @@ class Adoption:
         found = await self._store.find(session) if session.startswith("S_") else None
         # A purged session has forgotten its room's name.
         return found if found is not None and (found.room == room or found.purged_at is not None) else None
+
+    def _was_of(self, purged: Session, room: str, mark: Mark | None) -> bool:
+        """Say whether a room is that of a session that has forgotten it; a participant's word alone would not do."""
+        derived = token_session(room, purged.generation, purged.agent_name, secret=self._secret)
+        return purged.id in {mark.session if mark is not None else "", derived}
 
     async def _delete(self, room: str, sid: str, purged: Session) -> None:
         """Delete a room that an old token made again; its session is told nothing, it has forgotten everything."""
@@ -202,7 +211,10 @@ class Adoption:
     async def _open(self, opened: SessionOpened, sid: str = "", *, look: bool = True) -> Session:
         # Whoever opens it and dies leaves a session that knows its room: its end deletes that, and no other follows.
         known = (RoomStarted(at=0, sid=sid, told_by="adoption"),) if sid else ()
-        session = await self._store.open(opened, *known)
+        try:
+            session = await self._store.open(opened, *known)
+        except IdTaken:  # One room configuration was given to several rooms: its id is the first one's.
+            session = await self._store.open(replace(opened, session=new_id("S_")), *known)
         if look:
             with suppress(RoomApiFailed):  # then the reconciler's next round finds them
                 await self._store.tell(session.id, await self._rooms.look(session.room))

@@ -9,6 +9,8 @@ from livekit.protocol import models
 
 from roomkeeper.control.adoption import AGENT, SESSION, Adopters, Adoption, token_session
 from roomkeeper.control.facts import seen
+from roomkeeper.control.purging import Purge
+from roomkeeper.control.stream import Stream
 from roomkeeper.lifecycle.events import EndAsked, ParticipantJoined, ParticipantLeft, RoomStarted, SessionOpened
 from roomkeeper.lifecycle.policy import Kind, Policies, Policy, Reuse
 from roomkeeper.lifecycle.reasons import By, Reason
@@ -17,6 +19,8 @@ from roomkeeper.lifecycle.vocabulary import Origin, ParticipantKind
 from roomkeeper.wire.room_config import room_config
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from roomkeeper.control.store.store import Store
     from roomkeeper.lifecycle.events import RoomFact, RoomSeen
     from roomkeeper.lifecycle.state import Session
@@ -165,3 +169,40 @@ def test_overrides_come_last() -> None:
     plain = Adopters(agents={"interviewer": Policy(linger=7)})
     assert plain.policy("interviewer", Kind.SIP, {"hold.sip": 9}) == Policy(linger=7, hold_sip=9)
     assert plain.policy("another") == Policy()
+
+
+async def test_a_configuration_that_was_given_to_several_rooms_makes_a_session_for_each(store: Store) -> None:
+    shared = marked("S_shared")
+    tea = await adoption(store).session_of("tea", RoomStarted(at=0, sid="RM_1"), metadata=shared)
+    coffee = await adoption(store).session_of("coffee", RoomStarted(at=0, sid="RM_2"), metadata=shared)
+    assert tea is not None
+    assert coffee is not None
+    assert (tea.id, tea.room, coffee.room) == ("S_shared", "tea", "coffee")
+    assert coffee.id != tea.id
+    again = await adoption(store).session_of("coffee", joined(sid="RM_2"), metadata=shared)
+    assert again is not None
+    assert again.id == coffee.id
+
+
+async def test_nobody_has_a_room_deleted_by_naming_a_session_that_was_purged(store: Store, engine: AsyncEngine) -> None:
+    old = await end(store, await store.open(SessionOpened(at=0, session="S_old", room="old", agent_name="interviewer")))
+    await Purge(store, engine, Stream(store, engine)).purge(old.id, force=True)
+    rooms = Rooms()
+    await adoption(store, rooms).session_of("tea", RoomStarted(at=0, sid="RM_1"), metadata=marked("S_tea"))
+    for room, found in (("tea", "S_tea"), ("theirs", None)):
+        session = await adoption(store, rooms).session_of(room, joined("eve"), carrying("S_old"))
+        assert (session.id if session is not None else None) == found
+    assert rooms.deleted == []
+
+
+async def test_a_room_that_a_token_of_a_purged_session_makes_again_is_deleted(
+    store: Store, engine: AsyncEngine
+) -> None:
+    name = token_session("tea", 1, "interviewer", secret=SECRET)
+    opened = SessionOpened(at=0, session=name, room="tea", agent_name="interviewer")
+    await end(store, await store.open(opened))
+    await Purge(store, engine, Stream(store, engine)).purge(name, force=True)
+    rooms = Rooms()
+    assert await adoption(store, rooms).session_of("tea", joined(), carrying(name)) is None
+    assert await adoption(store, rooms).session_of("tea", RoomStarted(at=0, sid="RM_1"), metadata=marked(name)) is None
+    assert rooms.deleted == ["tea", "tea"]
