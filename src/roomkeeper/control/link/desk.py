@@ -79,7 +79,6 @@ class Place:
         room_sid: The room it is in.
         seq: Its last line that is stored.
         gap: Where the last frame began that left a gap; None if none did.
-        over: It is over, and all it wrote is stored.
         answered: False while its attach is being answered; what else it is to be told waits in `held`.
     """
 
@@ -87,7 +86,6 @@ class Place:
     room_sid: str
     seq: int = 0
     gap: int | None = None
-    over: bool = False
     answered: bool = False
     fenced: bool = False
     held: list[FromControl] = field(default_factory=list)
@@ -116,7 +114,7 @@ class Desk:
     @property
     def jobs(self) -> frozenset[str]:
         """The jobs that attached on this connection and are not over."""
-        return frozenset(job for job, place in self._places.items() if not place.over)
+        return frozenset(self._places)
 
     async def serve(self) -> None:
         """Serve until the connection ends, and then do what was received.
@@ -281,13 +279,15 @@ class Desk:
         await self._move(place, lines.end_asked(frame.job, reason, frame.detail, frame.data))
 
     async def _over(self, place: Place, event: AgentLost | AgentDone) -> None:
-        if not place.over:
-            known = await self._office.links.known(event.job)
-            if known is None or not known.over:
-                await self._move(place, event)
-                await self._office.links.close(event.job)
-            place.over = True
-        self.tell(event.job, Ack(job=event.job, seq=place.seq, over=True))
+        known = await self._office.links.known(event.job)
+        if known is None or not known.over:
+            await self._move(place, event)
+            await self._office.links.close(event.job)
+        # A worker's connection lasts for weeks and thousands of jobs: those that are over are kept in the store alone.
+        del self._places[event.job]
+        if self._office.desks.get(event.job) is self:
+            del self._office.desks[event.job]
+        self._socket.send(Ack(job=event.job, seq=place.seq, over=True))
 
     async def _strange(self, frame: Events | End | Lost | Yield | Done) -> None:
         """Answer about a job that did not attach here: one that is over is acknowledged, any other has to attach."""

@@ -10,7 +10,7 @@ from livekit.protocol import models
 from roomkeeper.control.adoption import Adopters
 from roomkeeper.control.purging import Purge
 from roomkeeper.control.room_api import RoomApiFailed
-from roomkeeper.lifecycle.events import EndAsked, LeaseExpired, RoomFinished
+from roomkeeper.lifecycle.events import EndAsked, GoodbyeOver, LeaseExpired, RoomFinished
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.replay import replay
@@ -249,8 +249,8 @@ async def test_a_room_server_that_does_not_answer_keeps_no_job_out(
 async def test_a_late_spool_brings_nothing_back_of_a_session_that_was_purged(one: Replica) -> None:
     worker = await one.worker()
     await one.live(worker)
-    await one.store.tell("S_1", EndAsked(at=0, reason=Reason.OPERATOR_ENDED, by=By.OPERATOR))
-    await worker.over(link.Done(job="AJ_1"))
+    asked = EndAsked(at=0, reason=Reason.OPERATOR_ENDED, by=By.OPERATOR)
+    await one.store.tell("S_1", asked, GoodbyeOver(at=0, job="AJ_1"))
     await Purge(one.store, one.engine, cast("Stream", Silence())).purge("S_1", force=True)
     assert await worker.ship([item(1)]) == 1  # nothing is kept, and nothing more is wanted
     assert await one.notes() == []

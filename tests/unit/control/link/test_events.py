@@ -282,3 +282,14 @@ async def test_late_facts_make_the_reports_next_revision(one: Replica) -> None:
     await heir.over(link.Lost(job="AJ_2"))
     session = await one.session()
     assert (session.report, session.unreported) == (2, False)
+
+
+@sqlite_only
+async def test_nothing_is_kept_in_memory_of_a_job_that_is_over(one: Replica) -> None:
+    worker = await one.worker()
+    await one.live(worker)
+    assert one.links.jobs == 1
+    assert (await worker.over(link.Done(job="AJ_1"))).over
+    assert one.links.jobs == 0
+    assert one.links._workers["worker-1"].jobs == frozenset()
+    assert (await worker.over(link.Done(job="AJ_1"))) == link.Ack(job="AJ_1", seq=0, over=True)
