@@ -156,11 +156,12 @@ class Stream:
         return [Happened(Position(row.xact, row.id), row.topic, row.session, row.room, row.body) for row in found]
 
     async def run(self) -> None:
-        """Forget old events, until cancelled."""
+        """Forget old events, and what told them, until cancelled."""
         while True:
             try:
                 await self.prune()
-            except SQLAlchemyError:
+                await self._store.forget_sources()
+            except (SQLAlchemyError, OSError):
                 logger.exception("old events could not be forgotten")
             await asyncio.sleep(PRUNE_EVERY)
 

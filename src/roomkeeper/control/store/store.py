@@ -22,7 +22,7 @@ from roomkeeper.control.store.ledger import Ask, LostRace, NewRow, Writes
 from roomkeeper.control.store.ledger_postgres import PostgresLedger
 from roomkeeper.control.store.ledger_sqlite import SqliteLedger
 from roomkeeper.control.store.rows import ALARM, Read, action_of, body_of, key_of, line_of, policy_of, session_of
-from roomkeeper.control.store.tables import aliases, journal, sessions
+from roomkeeper.control.store.tables import aliases, journal, sessions, told
 from roomkeeper.errors import RoomkeeperError
 from roomkeeper.lifecycle.actions import CancelTimer, Ignored, SetTimer
 from roomkeeper.lifecycle.codec import load_event
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from roomkeeper.lifecycle.state import Session
 
 T = TypeVar("T")
+
+REPEATED_WITHIN = 7 * 24 * 3_600_000
+"""Milliseconds for which a source is known again; LiveKit repeats a webhook for minutes, and signs it for five."""
 
 TRIES = 8
 """Times a transaction is begun anew after it lost a race."""
@@ -218,6 +221,12 @@ class Store:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query.order_by(sessions.c.opened_at))).all()
         return [session_of(row.body, row.policy) for row in rows]
+
+    async def forget_sources(self) -> int:
+        """Forget what told something so long ago that it is not repeated any more; returns how many that were."""
+        old = sa.delete(told).where(told.c.at < await self.now() - REPEATED_WITHIN)
+        async with self._engine.begin() as connection:
+            return int((await connection.execute(old)).rowcount)
 
     # -- one transaction ----------------------------------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from roomkeeper.control.store.engine import open_engine
-from roomkeeper.control.store.store import NoSuchSession, Store
+from roomkeeper.control.store.store import REPEATED_WITHIN, NoSuchSession, Store
+from roomkeeper.control.store.tables import told
 from roomkeeper.errors import ConfigError
 from roomkeeper.lifecycle.events import (
     AgentAttached,
@@ -25,6 +27,7 @@ from roomkeeper.lifecycle.state import State
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
 
 OPENED = SessionOpened(at=0, session="S_1", room="tea")
 STARTED = RoomStarted(at=0, sid="RM_1")
@@ -57,6 +60,18 @@ async def test_a_repetition_of_the_same_source_changes_nothing(store: Store) -> 
     again = await store.tell("S_1", STARTED, source="EV_1")
     assert (again.repeated, again.actions) == (True, ())
     assert len(await store.journal("S_1")) == 2
+
+
+async def test_what_told_something_is_forgotten_when_it_is_repeated_no_more(store: Store, engine: AsyncEngine) -> None:
+    await store.open(OPENED)
+    await store.tell("S_1", STARTED, source="EV_1")
+    await store.tell("S_1", ANN, source="EV_2")
+    now = await store.now()
+    async with engine.begin() as connection:
+        for source, at in (("EV_1", now - REPEATED_WITHIN - 1), ("EV_2", now - REPEATED_WITHIN)):
+            await connection.execute(sa.update(told).where(told.c.source == source).values(at=at))
+    assert await store.forget_sources() == 1
+    assert (await store.tell("S_1", ANN, source="EV_2")).repeated
 
 
 async def test_many_tellers_at_once_lose_and_double_nothing(store: Store) -> None:
