@@ -29,6 +29,7 @@ from livekit.agents import (
 from livekit.agents.llm import AgentHandoff, ChatItem, ChatMessage
 from livekit.agents.voice.events import ToolCallEnded, ToolCallStarted
 from livekit.agents.voice.io import TextOutput
+from pydantic_core import PydanticSerializationError
 
 from roomkeeper.agent import internals
 from roomkeeper.agent.stage import linked_identity
@@ -172,7 +173,7 @@ class Journal:
             return
         if isinstance(item, ChatMessage) and item.role == "assistant":
             self._told_segment = self._segment
-        self.write("item", {"item": item.model_dump(mode="json", exclude_none=True)})
+        self.write("item", {"item": written(item)})
 
     def _next_segment(self) -> None:
         self._segment += 1
@@ -255,6 +256,23 @@ class Journal:
 
         # A handler with *args gets all of them; what it is told differs from event to event.
         return self._guarded(told)
+
+
+def written(item: ChatItem) -> dict[str, Any]:
+    """Return an item as its line has it: pictures and sound are left out, of which words are kept.
+
+    A frame of video has megabytes, and half of one would not even be an item any more.
+    """
+    if isinstance(item, ChatMessage) and any(not isinstance(part, str) for part in item.content):
+        item = item.model_copy(update={"content": [text for part in item.content if (text := _words(part))]})
+    try:
+        return item.model_dump(mode="json", exclude_none=True)
+    except PydanticSerializationError:  # something of a plugin's, or of the application's
+        return item.model_dump(mode="json", exclude_none=True, exclude={"extra"})
+
+
+def _words(part: object) -> str | None:
+    return part if isinstance(part, str) else getattr(part, "transcript", None)
 
 
 _ROOM_EVENTS: Final = (
