@@ -66,7 +66,8 @@ class HandOver:
         finally:
             for event in events:
                 session.off(event, poke)  # type: ignore[arg-type]
-        self._leaving.dismiss(Why.MUTED, "handed over")
+        if self._leaving.ending.decided is None:  # else the goodbye is being said, and nobody else is to say it
+            self._leaving.dismiss(Why.MUTED, "handed over")
 
     def _quiet(self) -> bool:
         session = self._stage.session

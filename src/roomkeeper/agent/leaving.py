@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from livekit import api, rtc
 from livekit.agents import CloseEvent, CloseReason
@@ -28,6 +28,10 @@ log = logging.getLogger("roomkeeper.agent")
 
 _NO_REASON = {"", "user requested", *(reason.value for reason in CloseReason)}
 """Reasons of a shutdown that LiveKit fills in by itself."""
+
+
+GO: Final = 5.0
+"""Seconds to leave the room; the process ends in any case."""
 
 
 class Leaving:
@@ -94,6 +98,7 @@ class Leaving:
         stage = self._stage
         stage.silence.begin(silence)
         stage.silence.hush()
+        stage.journal.dump_userdata()
         stage.journal.write("room", {"event": "leaving", "detail": why})
         self.settle()
         self._ending.forget()
@@ -101,7 +106,8 @@ class Leaving:
 
     async def _go(self, why: str) -> None:
         try:
-            await self._stage.room.disconnect()
+            async with asyncio.timeout(GO):
+                await self._stage.room.disconnect()
         finally:
             self._shutdown(why)
 

@@ -254,6 +254,36 @@ async def test_an_agent_hands_over_at_a_pause_and_writes_nothing_more() -> None:
     assert not stage.room.connected
 
 
+async def test_a_goodbye_is_not_cut_by_a_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roomkeeper.agent.ending.TAIL", 3.0)
+    async with show(people=[person("ada")]) as stage:
+        kept = await stage.start(Quiet)
+        kept.end("completed", goodbye="Goodbye!")
+        stage.desk.tell(link.Mute(job="AJ_1"))
+        assert (await kept.ended()).reason == "completed"
+        await stage.until(lambda: stage.shut_down)
+    assert stage.desk.of("goodbye_over") == [{"heard": True}]
+
+
+async def test_the_successor_is_given_the_userdata_as_it_is_at_the_swap() -> None:
+    class Codec:
+        version = 1
+
+        def dump(self, userdata: Any) -> Any:
+            return dict(userdata)
+
+        def load(self, version: int, value: Any) -> Any:
+            return value
+
+    async with show(people=[person("ada")]) as stage:
+        stage.session.userdata = {"asked": 1}
+        await stage.start(Quiet, userdata=Codec())
+        stage.session.userdata["asked"] = 2
+        stage.desk.tell(link.Mute(job="AJ_1"))
+        await stage.until(lambda: stage.shut_down)
+    assert stage.desk.of("userdata")[-1]["value"] == {"asked": 2}
+
+
 async def test_an_agent_whose_successor_did_not_come_talks_on() -> None:
     async with show("Still me.", people=[person("ada")]) as stage:
         await stage.start(Quiet)
