@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from typing import TYPE_CHECKING
@@ -42,5 +43,12 @@ async def session_end(ctx: JobContext, function: Callable[[JobContext], Awaitabl
     if function is None:
         return
     answer: object = function(ctx)
-    if inspect.isawaitable(answer):
+    if not inspect.isawaitable(answer):
+        return
+    try:
         await answer
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        # It waited for an end that this job does not see; what comes after it in the job's shutdown is still to run.
+        log.info("on_session_end was given up: the session goes on without this job")

@@ -23,7 +23,7 @@ import socket
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -89,11 +89,13 @@ class Parent:
         url: Base of the control plane's HTTP API, empty if there is none.
         token: For the journal; worth an hour at least when it is told, and told anew in time.
         linked: Whether the agent link is up.
+        told: False as long as it told nothing.
     """
 
     url: str = ""
     token: str = ""
     linked: bool = False
+    told: bool = field(default=False, compare=False)
 
 
 _places: WeakKeyDictionary[JobContext, Place] = WeakKeyDictionary()
@@ -397,7 +399,7 @@ class _Line:
     def _read(self, line: bytes) -> None:
         said = json.loads(line)
         if said.get("type") == "parent":
-            told = Parent(url=said["url"], token=said["token"], linked=said["linked"])
+            told = Parent(url=said["url"], token=said["token"], linked=said["linked"], told=True)
             self._tell(self._desk.take_parent, told)
         elif (frame := link.read_from_control(line)) is not None:
             self._tell(self._desk.take, frame, int(said.get("n") or 0))

@@ -19,7 +19,7 @@ from roomkeeper.agent.ending import Ended
 from roomkeeper.agent.journal import Codec, Journal
 from roomkeeper.agent.kept import Kept, KeptSession, attach_of, kept_of
 from roomkeeper.agent.leaving import Leaving
-from roomkeeper.agent.local import Desk, Parent
+from roomkeeper.agent.local import Desk
 from roomkeeper.agent.presence import Presence
 from roomkeeper.agent.resumed import Resumed, go_on, resumed_of
 from roomkeeper.agent.several import Listening, Several
@@ -137,7 +137,7 @@ async def _stock(
 async def _ask(desk: Desk, attach: link.Attach, within: float) -> link.Attached | link.Fenced | None:
     """Ask to be in charge; do not wait where the parent knows of no control plane."""
     asked = asyncio.ensure_future(desk.attach(attach, within))
-    alone = asyncio.ensure_future(_is_alone(desk, desk.parent))
+    alone = asyncio.ensure_future(_is_alone(desk))
     try:
         await asyncio.wait({asked, alone}, return_when=asyncio.FIRST_COMPLETED)
         return asked.result() if asked.done() else None
@@ -146,8 +146,8 @@ async def _ask(desk: Desk, attach: link.Attach, within: float) -> link.Attached 
             task.cancel()
 
 
-async def _is_alone(desk: Desk, before: Parent) -> None:
-    while desk.parent is before or desk.parent.url:  # noqa: ASYNC110 - the desk has no event for it
+async def _is_alone(desk: Desk) -> None:
+    while not desk.parent.told or desk.parent.url:  # noqa: ASYNC110 - the desk has no event for it
         await asyncio.sleep(0.02)
 
 

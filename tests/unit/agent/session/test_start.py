@@ -5,10 +5,12 @@ from typing import Any, cast
 
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, function_tool
+from livekit.agents import Agent, AgentSession, JobContext, function_tool
+from livekit.agents.llm import AudioContent, ImageContent
 from livekit.agents.voice.room_io import RoomOptions
 
 import roomkeeper
+from roomkeeper.agent import around
 from roomkeeper.agent.start import Dismissed
 from roomkeeper.errors import ConfigError
 from roomkeeper.wire import link
@@ -146,14 +148,19 @@ def _attached() -> link.Attached:
     return attached()
 
 
-async def test_where_no_control_plane_is_known_nobody_waits_for_one() -> None:
+@pytest.mark.parametrize("early", [True, False])
+async def test_where_no_control_plane_is_known_nobody_waits_for_one(*, early: bool) -> None:
     from roomkeeper.agent import local
 
     async with show(people=[person("ada")]) as stage:
-        stage.desk.parent = local.Parent(url="")
+        if early:
+            stage.desk.parent = local.Parent(url="", told=True)
+        else:
+            stage.desk.parent = local.Parent()
 
         async def attach(_: link.Attach, within: float = 1.0) -> None:
-            stage.desk.parent = local.Parent(url="")
+            if not early:
+                stage.desk.parent = local.Parent(url="", told=True)
             await asyncio.sleep(within)
 
         stage.desk.attach = attach  # type: ignore[method-assign, assignment]
@@ -228,3 +235,28 @@ async def test_a_session_that_is_over_before_the_agent_is_there_is_not_begun(why
         await stage.session.aclose()
     assert stage.desk.kinds[-1] == "done"
     assert "started" not in stage.desk.kinds
+
+
+async def test_of_a_message_the_words_are_journaled_without_pictures_and_sound() -> None:
+    frame = rtc.VideoFrame(64, 64, rtc.VideoBufferType.RGBA, bytes(64 * 64 * 4))
+    sound = AudioContent(frame=[rtc.AudioFrame(bytes(20), 8_000, 1, 10)], transcript="and this.")
+    content: list[Any] = ["Look at this,", ImageContent(image=frame), sound]
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Talker)
+        stage.session.history.add_message(role="user", content=content)
+        stage.session.history.add_message(role="user", content="Odd.", extra={"of a plugin": object()})
+        look, odd = (data["item"] for data in stage.desk.of("item") if data["item"].get("role") == "user")
+    assert look["content"] == ["Look at this,", "and this."]
+    assert odd["content"] == ["Odd."]
+
+
+async def test_who_waits_in_on_session_end_for_an_end_elsewhere_does_not_break_the_shutdown() -> None:
+    async with show(people=[person("ada")]) as stage:
+        kept = await stage.start(Talker)
+
+        async def on_session_end(_: JobContext) -> None:
+            await kept.ended()
+
+        stage.desk.tell(link.Fenced(job="AJ_1", why="another one is there"))
+        await around.session_end(stage.ctx, on_session_end)
+        await stage.until(lambda: stage.shut_down)
