@@ -25,12 +25,12 @@ async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
     Raises:
         Problem: 413 it is longer than `most` bytes.
     """
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may have {most} bytes.")
-    return body
+    return bytes(body)
 
 
 async def read_object(request: Request) -> dict[str, Any]:

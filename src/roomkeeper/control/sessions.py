@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from roomkeeper.control.admin import WEEK, Admin, Member, admin_of, caller_of
 from roomkeeper.control.allowance import Allowance
-from roomkeeper.control.bodies import answer, bad, read_object, text
+from roomkeeper.control.bodies import answer, bad, parse_object, read_body, read_object, text
 from roomkeeper.control.explain import explain
 from roomkeeper.control.listing import BadCursor, Filters
 from roomkeeper.control.problems import Problem
@@ -49,6 +49,8 @@ PAGE, LONGEST_PAGE = 50, 200
 """Sessions in one answer."""
 EVIDENCE_A_MINUTE: Final = 60
 """What one browser may say in a minute; a journal is kept for ever."""
+MAX_EVIDENCE: Final = 8 * 1024
+"""Bytes of a request with evidence."""
 CALLS_A_MINUTE: Final = 300
 """What one participant may ask for in a minute; administrators are not counted."""
 
@@ -130,11 +132,11 @@ class Sessions:
         """Keep what a page's browser saw.
 
         Raises:
-            Problem: 400 malformed, 429 too much of it.
+            Problem: 400 malformed, 413 too large, 429 too much of it.
         """
         caller = caller_of(request, self._keys)
         session = await self._reached(request, caller)
-        given = await read_object(request)
+        given = parse_object(await read_body(request, MAX_EVIDENCE))
         what, data, said_at = text(given, "what", MAX_WHAT), given.get("data", {}), given.get("said_at")
         if not what:
             raise bad("`what` must say what the browser saw, such as `offline`.")

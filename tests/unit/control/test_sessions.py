@@ -21,7 +21,7 @@ from roomkeeper.control.carrier import Carrier
 from roomkeeper.control.delivery import Deliveries, Receiver
 from roomkeeper.control.listing import Listing
 from roomkeeper.control.problems import EXCEPTION_HANDLERS
-from roomkeeper.control.sessions import EVIDENCE_A_MINUTE, Sessions
+from roomkeeper.control.sessions import EVIDENCE_A_MINUTE, MAX_EVIDENCE, Sessions
 from roomkeeper.lifecycle.events import AgentAttached, EgressStarted, EndAsked, ParticipantJoined, RoomStarted
 from roomkeeper.lifecycle.events import SessionOpened as Opened
 from roomkeeper.lifecycle.reasons import By, Reason
@@ -237,6 +237,12 @@ async def test_evidence_is_kept_as_the_callers_own(api: Api, store: Store) -> No
     assert (last.identity, last.what, last.data, last.said_at) == ("ann", "offline", {"for": 3}, 17)
     for wrong in ({}, {"what": "x" * 65}, {"what": "x", "data": []}, {"what": "x", "said_at": "now"}):
         assert (await api("POST", "/S_1/evidence", ANN, wrong)).status == 400
+
+
+async def test_evidence_is_no_place_to_store_things(api: Api, store: Store) -> None:
+    await talk(store)
+    said = {"what": "error", "data": {"text": "x" * MAX_EVIDENCE}}
+    assert (await api("POST", "/S_1/evidence", ANN, said)).status == 413
 
 
 async def test_a_browser_that_says_too_much_is_stopped(api: Api, store: Store) -> None:
