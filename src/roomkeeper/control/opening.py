@@ -136,6 +136,8 @@ class Opening:
         found = await self._store.find(room)
         generation = 1
         match claim(found if found is not None and found.room == room else None):
+            case Join(session=session) if session.id == session_id:
+                generation = session.generation  # the same request, which somebody else was quicker to answer
             case Join(session=session):
                 raise _taken(session)
             case Refuse(session=session):

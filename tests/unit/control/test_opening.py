@@ -72,6 +72,18 @@ async def test_the_same_key_is_the_same_session_and_another_request_is_refused(s
     assert (await open_(served, {"metadata": "m"}, key="k2")).json["session"]["id"] not in ids
 
 
+async def test_the_same_key_at_the_same_time_is_the_same_session(served: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await open_(served, {"room": "tea"}, key="k1")
+    find, unseen = served.plane.store.find, [first.json["session"]["id"]]
+
+    async def late(name: str) -> object:  # the second came before the first was stored
+        return None if name in unseen and not unseen.clear() else await find(name)
+
+    monkeypatch.setattr(served.plane.store, "find", late)
+    second = await open_(served, {"room": "tea"}, key="k1")
+    assert (second.status, second.json["session"]["id"]) == (201, first.json["session"]["id"])
+
+
 async def test_asked_again_after_the_end_there_is_no_token(served: Site) -> None:
     session = (await open_(served, {}, key="k")).json["session"]["id"]
     await served.plane.store.tell(session, EndAsked(at=0, reason=Reason.COMPLETED, by=By.APP))
