@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("roomkeeper.agent")
 
+CANCEL: Final = 2.0
+"""Seconds for tasks to end that were cancelled."""
+
 _PREFIX: Final = "PARTICIPANT_KIND_"
 
 
@@ -85,12 +88,13 @@ class Stage:
             log.error("a part of Roomkeeper failed", extra={"part": task.get_name()}, exc_info=error)
 
     async def aclose(self, *, but: asyncio.Task[None] | None = None) -> None:
-        """Cancel every task but one."""
+        """Cancel every task but one; a hook of the application that does not let itself be cancelled is left behind."""
         current = asyncio.current_task()
         tasks = [task for task in self._tasks if task not in {current, but}]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL)
 
     def counts(self, participant: rtc.RemoteParticipant) -> bool:
         """Whether somebody keeps the session alive by being there."""

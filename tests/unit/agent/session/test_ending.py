@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,23 @@ async def test_a_goodbye_that_hangs_is_given_up() -> None:
         assert asyncio.get_running_loop().time() - began == pytest.approx(5, abs=0.5)
         await stage.until(lambda: stage.shut_down)
     assert stage.desk.of("goodbye_over") == [{"heard": False}]
+
+
+async def test_a_hook_that_does_not_let_itself_be_cancelled_does_not_hold_the_end() -> None:
+    let_go = asyncio.Event()
+
+    async def clings() -> None:
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    async with show(people=[person("ada")]) as stage:
+        kept = await stage.start(Quiet)
+        kept._stage.spawn(clings(), "hook")  # type: ignore[attr-defined]
+        kept.end("completed")
+        await stage.until(lambda: stage.shut_down, within=10)
+        let_go.set()
+    assert stage.desk.kinds[-1] == "done"
 
 
 async def test_an_end_from_outside_is_said_and_not_asked_for_again() -> None:
