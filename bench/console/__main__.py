@@ -38,6 +38,8 @@ NOBODY = "http://127.0.0.1:9"
 """A room server that is not there: an error of its API is not absence, so that no session ends for it."""
 POLICY = Policy(hold_web=3600, join_timeout=3600, agent_timeout=3600)
 
+AT_ONCE = 100
+"""Sessions opened together."""
 Moved = tuple[str, str, float]
 """A room, the state its session came into, and when that was committed: milliseconds since the Unix epoch."""
 
@@ -61,13 +63,17 @@ WATCH = """() => {
 
 
 async def fill(plane: Plane, count: int) -> list[str]:
-    """Open that many sessions, each live."""
-    sessions = []
-    for number in range(count):
+    """Open that many sessions, each live, many at a time."""
+
+    async def one(number: int) -> str:
         opened = SessionOpened(at=0, session=f"S_{number:06}", room=f"room-{number:06}", agent_name="a", policy=POLICY)
         await plane.store.open(opened)
         await plane.store.tell(opened.session, *joined(number, "PA_first"), agent(number))
-        sessions.append(opened.session)
+        return opened.session
+
+    sessions: list[str] = []
+    for first in range(0, count, AT_ONCE):
+        sessions += await asyncio.gather(*map(one, range(first, min(count, first + AT_ONCE))))
     return sessions
 
 
