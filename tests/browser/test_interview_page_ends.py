@@ -58,7 +58,12 @@ async def rooms(house: House) -> set[str]:
 async def dispatches(house: House, room: str) -> int:
     """How often an agent was sent to a room, as far as the room server knows."""
     async with house.livekit() as livekit:
-        return len(await livekit.agent_dispatch.list_dispatch(room))
+        try:
+            return len(await livekit.agent_dispatch.list_dispatch(room))
+        except api.TwirpError as refused:
+            if "does not exist" not in str(refused):
+                raise
+            return 0
 
 
 async def in_talk(visit: Visit) -> tuple[Visitor, dict[str, Any]]:
@@ -122,7 +127,7 @@ async def test_after_the_end_no_load_of_the_page_makes_a_room_or_calls_an_agent(
     assert await dispatches(house, room) == 0
 
 
-async def test_an_end_behind_the_back_of_a_lost_network_is_shown_when_it_returns(visit: Visit, house: House) -> None:
+async def test_an_end_during_a_lost_network_is_shown_when_it_returns_at_the_latest(visit: Visit, house: House) -> None:
     ada, told = await in_talk(visit)
     await ada.page.context.set_offline(offline=True)
     await ada.sees_status("Your connection was lost. Reconnecting…")
@@ -130,7 +135,6 @@ async def test_an_end_behind_the_back_of_a_lost_network_is_shown_when_it_returns
     async with asyncio.timeout(GOODBYE / 1000):
         while told["room_name"] in await rooms(house):
             await asyncio.sleep(0.2)
-    await expect(ada.page.get_by_role("status")).to_have_attribute("data-state", "reconnecting")
     await ada.page.context.set_offline(offline=False)
     await ada.sees_end("operator_ended", "The conversation was ended by the organizer.", within=SOON)
     ada.problems.clear()  # Chromium's own, about the network that was gone

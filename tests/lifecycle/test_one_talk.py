@@ -89,7 +89,7 @@ async def test_a_hang_up_a_stock_end_and_a_deploy(tmp_path: Path) -> None:
         await ada.write("said")
         await ada.reads("You said one.")
         assert ada.said.count(GREETING) == 1
-        assert {state["state"] for state in ada.states} == {"live"}
+        assert {state["state"] for state in ada.states} <= {"waiting", "live"}
         print(f"freed after {freed:.2f} s, swapped after {swapped:.2f} s")  # noqa: T201 - figures for whoever runs it
     assert freed < 3
 
