@@ -3,7 +3,8 @@
 1. A listing becomes the same facts that webhooks would have made, so nothing depends on a webhook arriving.
 2. A round costs one `ListRooms`, and `ListParticipants` only of rooms that give reason for it, `LOOKS` at most: rooms
    that changed first, then those whose last look is longest ago. So a round has a bound, however many rooms there are;
-   with more rooms it takes longer until each has been looked at.
+   with more rooms it takes longer until each has been looked at. What is news costs one `ListRooms` of that room more:
+   people are listed by its name, which may have passed to a successor meanwhile.
 3. Rooms that no session owns and nothing makes ours are counted and left alone.
 """
 
@@ -159,23 +160,34 @@ class Reconciler:
         Returns:
             True if it is ours, None if it could not be looked at.
         """
+        owner = max(owners, key=lambda each: each.generation, default=None)
         try:
             people = await self._rooms.people(room.name)
+            found = seen(room.sid, people)
+            known = await self._store.get(owner.id) if owner is not None else None
+            news = known is None or is_news(known, found)
+            if news and not await self._is_still(room):
+                return None
         except RoomApiFailed as error:
             for session in owners:
                 await self._store.tell(session.id, LookFailed(at=0, error=error.detail))
             return None
-        found = seen(room.sid, people)
-        owner = max(owners, key=lambda each: each.generation, default=None) or await self._owner(room, people)
-        if owner is None:
+        session = known or await self._owner(room, people)
+        if session is None:
             return False
-        session = await self._store.get(owner.id)
-        if is_news(session, found):
+        if known is None:  # opening it has told it some of this
+            news = is_news(session, found)
+        if news:
             await self._tell(session, found)
         for egress in recorders(people):
             if egress not in session.egresses:
                 await self._store.tell(session.id, EgressStarted(at=0, egress=egress, told_by="listing"))
         return True
+
+    async def _is_still(self, room: models.Room) -> bool:
+        """Say whether a room that was listed is still that one: people are listed by name, and no sid returns."""
+        now = await self._rooms.find(room.name)
+        return now is not None and now.sid == room.sid
 
     async def _owner(self, room: models.Room, people: list[models.ParticipantInfo]) -> Session | None:
         """Find, or open, the session of a room that none owns yet: what webhooks would have done, had they come."""

@@ -29,6 +29,8 @@ KEY = "roomkeeper"
 """Of the room's metadata, and topic of the same object as data."""
 TIMEOUT = 5.0
 """Seconds for one call."""
+LOOKS = 3
+"""Tries to see a room that is made again meanwhile."""
 GONE = frozenset({"not_found", "failed_precondition"})
 
 
@@ -59,11 +61,22 @@ class RoomApi:
     async def look(self, room: str) -> RoomSeen:
         """List a room and everybody in it.
 
+        People are listed by the room's name, so the room is asked for again: no sid returns, and a room that has the same
+        one before and after is the one they are in.
+
         Raises:
-            RoomApiFailed: No answer; that is not absence.
+            RoomApiFailed: No answer, or the room was made again each time; that is not absence.
         """
         found = await self.find(room)
-        return seen(None, ()) if found is None else seen(found.sid, await self.people(room))
+        for _ in range(LOOKS):
+            if found is None:
+                return seen(None, ())
+            people = await self.people(room)
+            still = await self.find(room) if people else found
+            if still is not None and still.sid == found.sid:
+                return seen(found.sid, people)
+            found = still
+        raise RoomApiFailed("the room was made again while it was looked at")
 
     async def people(self, room: str) -> list[models.ParticipantInfo]:
         """List everybody in a room; nobody if there is no such room.

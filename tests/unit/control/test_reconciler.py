@@ -59,6 +59,9 @@ class Rooms:
             raise RoomApiFailed("deadline_exceeded")
         return self.live[room][1] if room in self.live else []
 
+    async def find(self, room: str) -> models.Room | None:
+        return self.live[room][0] if room in self.live else None
+
     async def look(self, room: str) -> Any:  # noqa: ANN401 - as the real one
         from roomkeeper.control.facts import seen
 
@@ -244,6 +247,47 @@ async def test_a_recording_that_no_webhook_told_is_known_by_its_participant(
     session = await session_in(store, "tea")
     assert session.egresses == ("EG_1",)
     assert (await events(store, session)).count(EgressStarted.__name__) == 1
+
+
+async def test_people_of_a_room_that_was_made_again_meanwhile_are_not_taken_for_those_of_the_old_one(
+    store: Store, rooms: Rooms, reconciler: Reconciler, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await live(store, rooms, reconciler)
+    people = rooms.people
+
+    async def after_a_refresh(room: str) -> list[Info]:
+        monkeypatch.undo()
+        rooms.put("tea", "RM_again", Info(sid="PA_again", identity="ann", state=Info.ACTIVE), agent("agent-2"))
+        return await people(room)
+
+    monkeypatch.setattr(rooms, "people", after_a_refresh)
+    clock.pass_by(FRESH / 1000)
+    assert (await reconciler.compare()).failed == 1
+    clock.pass_by(1.5)
+    await reconciler.compare()
+    session = await store.get(session.id)
+    assert session.room_sid == "RM_again"
+    assert [user.sid for user in session.users] == ["PA_again"]
+
+
+async def test_a_strangers_room_that_was_made_again_meanwhile_is_opened_with_its_own_people(
+    store: Store, rooms: Rooms, reconciler: Reconciler, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms.put("tea", "RM_old")
+    people = rooms.people
+
+    async def after_a_refresh(room: str) -> list[Info]:
+        monkeypatch.undo()
+        rooms.put("tea", "RM_again", person("ann"), agent())
+        return await people(room)
+
+    monkeypatch.setattr(rooms, "people", after_a_refresh)
+    await reconciler.compare()
+    clock.pass_by(1.5)
+    await reconciler.compare()
+    session = await session_in(store, "tea")
+    assert session.sids == ("RM_again",)
+    assert [user.identity for user in session.users] == ["ann"]
 
 
 async def test_a_room_that_cannot_be_looked_at_is_not_absent(
