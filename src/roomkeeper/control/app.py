@@ -48,8 +48,8 @@ def create_app(config: ControlConfig, plane: Plane) -> Starlette:
         config: How it listens and which LiveKit server it speaks for.
         plane: Keeps the sessions.
     """
-    page = Page(config.pages / "interview", config.livekit_url, framed=config.dev)
-    console = Page(config.pages / "console", config.livekit_url, framed=config.dev)
+    page = Page(config.pages / "interview", config.browser_url, framed=config.dev)
+    console = Page(config.pages / "console", config.browser_url, framed=config.dev)
 
     async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})

@@ -25,7 +25,8 @@ class ControlConfig:
     port: int = 8080
     """TCP; 0 takes a free one."""
     livekit_url: str = setting("ws://127.0.0.1:7880", env=["LIVEKIT_URL"])
-    """What browsers connect to, told to them with their token."""
+    livekit_public_url: str = setting("", env=["LIVEKIT_PUBLIC_URL"])
+    """What browsers connect to, told to them with their token; empty: `livekit_url`, which may be an inner address."""
     api_key: str = setting("devkey", env=["LIVEKIT_API_KEY"])
     api_secret: str = setting("secret", env=["LIVEKIT_API_SECRET"])
     dev: bool = False
@@ -60,6 +61,11 @@ class ControlConfig:
     def __post_init__(self) -> None:
         if bool(self.report_url) != bool(self.report_secret):
             raise ConfigError("`report_url` and `report_secret` of [control] go together: set both or none.")
+
+    @property
+    def browser_url(self) -> str:
+        """Where browsers find the LiveKit server."""
+        return self.livekit_public_url or self.livekit_url
 
     def plane(self, adopters: Adopters) -> PlaneConfig:
         """Return what the control plane works on.

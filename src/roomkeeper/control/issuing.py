@@ -157,7 +157,7 @@ class Issuer:
     def answer(self, place: Place, guest: Guest, config: RoomConfiguration | None = None) -> dict[str, str]:
         """Make what LiveKit's clients take for the answer of a token source, in both spellings."""
         said = {
-            "server_url": self._config.livekit_url,
+            "server_url": self._config.browser_url,
             "participant_token": self.token(place, guest, config),
             "room_name": place.room,
             "participant_name": guest.name,

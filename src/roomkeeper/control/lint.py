@@ -86,9 +86,10 @@ def _plane(config: ControlConfig, replicas: int) -> Iterator[Complaint]:
     if outside and (config.api_key, config.api_secret) == ("devkey", "secret"):
         what = "the development key is known to everybody, and this LiveKit server is not on this machine"
         yield Complaint(Level.ERROR, "control.api_key", what, "set LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
-    if outside and urlsplit(config.livekit_url).scheme in {"ws", "http"}:
+    where = "control.livekit_public_url" if config.livekit_public_url else "control.livekit_url"
+    if not is_local(config.browser_url) and urlsplit(config.browser_url).scheme in {"ws", "http"}:
         what = "tokens and media keys travel in the clear"
-        yield Complaint(Level.WARNING, "control.livekit_url", what, "a wss:// address")
+        yield Complaint(Level.WARNING, where, what, "a wss:// address")
     if config.dev and config.host not in {"127.0.0.1", "localhost", "::1"}:
         what = f"anybody who reaches {config.host} gets a token"
         yield Complaint(Level.ERROR, "control.dev", what, "dev = false")

@@ -48,6 +48,7 @@ def test_sensible_settings_are_left_in_peace() -> None:
         ("postgresql://db/roomkeeper", "sqlite:///x.db", "error", "control.database"),
         (PAIR, 'api_key = "devkey"\napi_secret = "secret"', "error", "control.api_key"),
         ("wss://livekit", "ws://livekit", "warning", "control.livekit_url"),
+        ("[control]", '[control]\nlivekit_public_url = "ws://a.example.com"', "warning", "control.livekit_public_url"),
         ("[control]", '[control]\ndev = true\nhost = "0.0.0.0"', "error", "control.dev"),
         ("https://backend", "http://backend", "warning", "control.report_url"),
         ("[control]", '[control]\nreceivers = { "https://b.example.com" = "" }', "error", "control.receivers"),

@@ -25,7 +25,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Site]:
         (assets.parent / "index.html").write_text(f"<!doctype html><title>{page}</title>")
         (assets / "index-abc123.js").write_text("1")
     (tmp_path / "pages" / "secret").write_text("secret")
-    async with site(tmp_path, livekit_url="ws://127.0.0.1:7880") as served:
+    async with site(tmp_path, livekit_url="ws://inner:7880", livekit_public_url="ws://127.0.0.1:7880") as served:
         yield served
 
 

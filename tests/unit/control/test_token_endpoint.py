@@ -68,6 +68,12 @@ def invitation(**about: str) -> str:
     return invite(Invite("ann", **about), api_key=KEY, secret=SECRET, now=time.time())
 
 
+async def test_browsers_are_sent_to_the_public_address(tmp_path: Path) -> None:
+    public = "wss://rooms.example.com"
+    async with site(tmp_path, dev=True, livekit_url="ws://inner:7880", livekit_public_url=public) as served:
+        assert (await ask(served, {}))["server_url"] == public
+
+
 async def test_an_empty_object_gets_a_room_an_identity_and_the_interviewer(dev: Site) -> None:
     answer = await dev("POST", "/api/token", {})
     assert (answer.status, answer.headers["cache-control"]) == (201, "no-store")
