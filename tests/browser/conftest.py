@@ -16,7 +16,7 @@ from playwright.async_api import async_playwright
 from tests.browser.house import REPOSITORY, House
 from tests.browser.microphone import write_voice
 from tests.browser.visitor import Visitor
-from tests.conformance.support.relay import udp_relay
+from tests.conformance.support.relay import RELAY_HOST, tcp_relay, udp_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Playwright, ViewportSize
 
-    from tests.conformance.support.relay import UdpRelay
+    from tests.conformance.support.relay import TcpRelay, UdpRelay
 
 FLAGS = (
     "--use-fake-ui-for-media-stream",
@@ -58,7 +58,7 @@ class Visit(Protocol):
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Room server, control plane and interviewer; media passes through `network`."""
+    """Room server, control plane and interviewer; media passes through `network`, the signal through `signal`."""
     with House(tmp_path_factory.mktemp("house"), relayed=True) as house:
         yield house
 
@@ -67,6 +67,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 async def network(house: House) -> AsyncIterator[UdpRelay]:
     """What lies between all browsers and the room server's media."""
     async with udp_relay(house.sfu.udp_port) as relay:
+        yield relay
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def signal(house: House) -> AsyncIterator[TcpRelay]:
+    """What lies between all browsers and the room server's signal port."""
+    async with tcp_relay(house.sfu.port) as relay:
         yield relay
 
 
@@ -104,7 +111,12 @@ async def chromium(playwright: Playwright, chromium_executable: str | None) -> A
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(
-    house: House, network: UdpRelay, playwright: Playwright, chromium: Browser, chromium_executable: str | None
+    house: House,
+    network: UdpRelay,
+    signal: TcpRelay,
+    playwright: Playwright,
+    chromium: Browser,
+    chromium_executable: str | None,
 ) -> AsyncIterator[Visit]:
     """Visits to the interview page; after the test, nothing may have gone wrong on any."""
     visitors: list[Visitor] = []
@@ -130,12 +142,12 @@ async def visit(
             return visitor
 
         yield visit
-    network.lossy = False
+    network.lossy = signal.lossy = signal.refusing = False
     for process in (house.control, house.worker):
         print(process.printed()[-4_000:])  # noqa: T201 - pytest shows it with a failure
     for visitor in visitors:
         assert visitor.problems == []
-        assert visitor.hosts <= {"127.0.0.1"}
+        assert visitor.hosts <= {"127.0.0.1", RELAY_HOST}
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ class House:
     """Everything that an interview needs.
 
     Attributes:
-        sfu: The room server; its media goes to `RELAY_HOST` if `relayed`.
+        sfu: The room server; browsers find it and its media at `RELAY_HOST` if `relayed`.
         address: Of the page.
     """
 
@@ -105,6 +105,7 @@ class House:
         server = self.sfu.server
         environment = {
             "LIVEKIT_URL": server.ws,
+            "LIVEKIT_PUBLIC_URL": f"ws://{RELAY_HOST}:{self.sfu.port}" if relayed else "",
             "LIVEKIT_API_KEY": server.key,
             "LIVEKIT_API_SECRET": server.secret,
             "ROOMKEEPER_CONTROL_DEV": "true",

@@ -11,11 +11,9 @@ import pytest
 from playwright.async_api import expect
 
 if TYPE_CHECKING:
-    from playwright.async_api import WebSocketRoute
-
     from tests.browser.conftest import Visit
     from tests.browser.visitor import Visitor
-    from tests.conformance.support.relay import UdpRelay
+    from tests.conformance.support.relay import TcpRelay, UdpRelay
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
@@ -64,32 +62,16 @@ async def test_media_that_stops_is_no_conversation(visit: Visit, network: UdpRel
     print(f"media lost for {seconds} s: shown after {took:.1f} s, live {back:.1f} s after its return")  # noqa: T201
 
 
-async def test_a_signal_that_is_cut_interrupts_nothing_that_is_said(visit: Visit) -> None:
-    ada = await visit()
-    lines: list[WebSocketRoute] = []
-    refused = [False]
-
-    async def pass_on(websocket: WebSocketRoute) -> None:
-        if refused[0]:
-            await websocket.close(code=1011)
-            return
-        websocket.connect_to_server()
-        lines.append(websocket)
-
-    await ada.record_states()
-    await ada.page.route_web_socket("**/rtc/**", pass_on)
-    await ada.page.reload()
-    await ada.join_to_type()
-    await ada.is_asked("yourself")
-
-    refused[0] = True
-    await lines.pop().close(code=1011)
+async def test_a_signal_that_is_cut_interrupts_nothing_that_is_said(visit: Visit, signal: TcpRelay) -> None:
+    ada = await asked(visit)
+    signal.refusing = True
+    signal.cut()
     await shows(ada, "reconnecting", SHOWN_WITHIN)
     # What is typed meanwhile is sent when it is back.
     await ada.page.get_by_label("Type an answer").fill("I repair old clocks and sell them on the market.")
     await ada.page.keyboard.press("Enter")
     await asyncio.sleep(1)
-    refused[0] = False
+    signal.refusing = False
     await shows(ada, "live", NEXT_TRY + BACK_WITHIN)
     await expect(ada.log).to_contain_text("old clocks")
     await ada.is_asked("proud")

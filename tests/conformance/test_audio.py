@@ -208,12 +208,12 @@ async def test_who_has_no_udp_is_heard_over_tcp(
 ) -> None:
     process = start_server(Options(advertise=RELAY_HOST))
     joiner = Joiner(process.server, room, path)
-    async with tcp_relay(process.udp_port) as carried:
+    async with tcp_relay(process.udp_port) as relay:
         ann, bob = await joiner("ann"), await joiner("bob")
         await asyncio.gather(ann.speak(ANN_HZ), bob.speak(BOB_HZ))
         at_ann, at_bob = await asyncio.gather(ann.wait_for_track("bob"), bob.wait_for_track("ann"))
         await asyncio.gather(hear_tone(at_ann, BOB_HZ), hear_tone(at_bob, ANN_HZ))
-        assert sum(count > 1000 for count in carried) >= 2
+        assert sum(count > 1000 for count in relay.carried) >= 2
         await joiner.aclose()
 
 

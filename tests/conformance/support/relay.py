@@ -93,29 +93,78 @@ async def udp_relay(port: int) -> AsyncIterator[UdpRelay]:
         await relay.close()
 
 
-@asynccontextmanager
-async def tcp_relay(port: int) -> AsyncIterator[list[int]]:
-    """Relay connections to a TCP port of the server.
+@dataclass
+class TcpRelay:
+    """Passes connections on to one TCP port of the server.
 
-    Yields:
-        The bytes that each connection carried toward the server, also while it still does.
+    Attributes:
+        port: The server's port.
+        refusing: Whether new connections are reset.
+        carried: The bytes that each connection carried toward the server, also while it still does.
     """
-    carried: list[int] = []
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, index: int | None) -> None:
+    port: int
+    refusing: bool = False
+    carried: list[int] = field(default_factory=list)
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _passes: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._passes.set()
+
+    @property
+    def lossy(self) -> bool:
+        """Whether nothing comes through, and nobody is told; what was sent meanwhile comes through later."""
+        return not self._passes.is_set()
+
+    @lossy.setter
+    def lossy(self, lossy: bool) -> None:
+        if lossy:
+            self._passes.clear()
+        else:
+            self._passes.set()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until either side has closed it."""
+        if self.refusing:
+            writer.transport.abort()
+            return
+        self.carried.append(0)
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        both = {writer, far_writer}
+        self._open |= both
+        try:
+            await asyncio.gather(
+                self._pump(reader, far_writer, len(self.carried) - 1), self._pump(far_reader, writer, None)
+            )
+        finally:
+            self._open -= both
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, index: int | None) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                await self._passes.wait()
                 if index is not None:
-                    carried[index] += len(data)
+                    self.carried[index] += len(data)
                 writer.write(data)
                 await writer.drain()
         writer.close()
 
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        carried.append(0)
-        index = len(carried) - 1
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, far_writer, index), pump(far_reader, writer, None))
 
-    async with await asyncio.start_server(connect, RELAY_HOST, port):
-        yield carried
+@asynccontextmanager
+async def tcp_relay(port: int, *, listen: int | None = None) -> AsyncIterator[TcpRelay]:
+    """Relay connections to a TCP port of the server.
+
+    Args:
+        port: The server's.
+        listen: The relay's; the server's number if None.
+    """
+    relay = TcpRelay(port)
+    async with await asyncio.start_server(relay.pass_on, RELAY_HOST, listen or port):
+        yield relay
+        relay.cut()
