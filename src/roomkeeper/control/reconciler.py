@@ -169,8 +169,8 @@ class Reconciler:
             if news and not await self._is_still(room):
                 return None
         except RoomApiFailed as error:
-            for session in owners:
-                await self._store.tell(session.id, LookFailed(at=0, error=error.detail))
+            for each in owners:
+                await self._store.tell(each.id, LookFailed(at=0, error=error.detail))
             return None
         session = known or await self._owner(room, people)
         if session is None:

@@ -61,8 +61,8 @@ class RoomApi:
     async def look(self, room: str) -> RoomSeen:
         """List a room and everybody in it.
 
-        People are listed by the room's name, so the room is asked for again: no sid returns, and a room that has the same
-        one before and after is the one they are in.
+        People are listed by the room's name, so the room is asked for again: no sid returns, so a room that has the
+        same one before and after is the one they are in.
 
         Raises:
             RoomApiFailed: No answer, or the room was made again each time; that is not absence.
