@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks.webhooks import Webhook
 
 from roomkeeper.control.crew import Crew
@@ -30,6 +30,7 @@ from roomkeeper.control.receivers import SESSION_ENDED, Receiver
 from roomkeeper.control.report import build
 from roomkeeper.control.store.tables import deliveries
 from roomkeeper.control.summaries import summary
+from roomkeeper.control.unpurged import insert_unpurged
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ LEASE = 3_000
 """Milliseconds a try is held unless renewed: what a replica that is killed was sending waits no longer."""
 TIMEOUT = 15.0
 """Seconds a receiver has to answer."""
+PARK_EVERY = 3_600.0
+"""Seconds between two looks for deliveries to receivers that are not configured any more."""
+NOBODY = "no such receiver is configured"
 SUCCESS = range(200, 300)
 AT_ONCE = 16
 """Tries under way at the same time, for each receiver."""
@@ -109,8 +113,9 @@ class Deliveries:
     async def report(self, session: Session, revision: int) -> None:
         """Put a revision of the report on its way to every receiver; doing so twice is doing it once."""
         if any(receiver.wants(SESSION_ENDED) for receiver in self._receivers):
-            report = build(await self._store.journal(session.id), revision)
-            await self._send(session, SESSION_ENDED, str(revision), report)
+            journal = await self._store.journal(session.id)
+            if journal:  # else it was purged meanwhile
+                await self._send(session, SESSION_ENDED, str(revision), build(journal, revision))
 
     async def emit(self, session: Session, topic: str, data: Mapping[str, object]) -> None:
         """Put an event on its way to those who subscribed to it; doing so twice is doing it once.
@@ -131,7 +136,7 @@ class Deliveries:
             return
         now = await self._store.now()
         body = json.dumps({"type": topic, "timestamp": stamp(now), "data": data}, separators=(",", ":"))
-        rows = [
+        rows: list[dict[str, object]] = [
             {
                 "id": f"msg_{session.id}_{what}_{receiver.id}",
                 "session": session.id,
@@ -140,12 +145,14 @@ class Deliveries:
                 "body": body,
                 "created_at": now,
                 "due_at": now,
+                "claimed_until": 0,
+                "tries": 0,
             }
             for receiver in wanting
         ]
-        insert = (postgresql if self._store.postgres else sqlite).insert(deliveries)
         async with self._engine.begin() as connection:
-            await connection.execute(insert.on_conflict_do_nothing(), rows)
+            for row in rows:
+                await connection.execute(insert_unpurged(deliveries, row, session.id, postgres=self._store.postgres))
         self._wake()
 
     async def run(self) -> None:
@@ -153,6 +160,30 @@ class Deliveries:
         async with asyncio.TaskGroup() as group:
             for crew in self._crews:
                 group.create_task(crew.run())
+            group.create_task(self._keep_parking())
+
+    async def _keep_parking(self) -> None:
+        while True:
+            try:
+                await self.park_unaddressed()
+            except (SQLAlchemyError, OSError):
+                logger.exception("deliveries to nobody could not be parked")
+            await asyncio.sleep(PARK_EVERY)
+
+    async def park_unaddressed(self) -> int:
+        """Park what has waited for three days for a receiver that is not configured any more; returns how many.
+
+        Not earlier: another replica may know the receiver already, or still.
+        """
+        now, columns = await self._store.now(), deliveries.c
+        waiting = sa.and_(columns.delivered_at.is_(None), columns.parked_at.is_(None))
+        nobody = sa.and_(columns.receiver.not_in(self._routes), columns.created_at <= now - PATIENCE)
+        park = sa.update(deliveries).where(waiting, nobody).values(parked_at=now, error=NOBODY)
+        async with self._engine.begin() as connection:
+            count = int((await connection.execute(park)).rowcount)
+        if count:
+            logger.error("deliveries parked, their receiver is not configured", extra={"deliveries": count})
+        return count
 
     async def deliver_due(self) -> int:
         """Try what is due; returns how many were tried."""
@@ -163,11 +194,18 @@ class Deliveries:
             crew.wake()
 
     async def redeliver(self, session: str) -> int:
-        """Send everything of a session again, parked or delivered; returns how many."""
+        """Send everything of a session again, parked or delivered; the report also to receivers that never had it.
+
+        Returns:
+            How many deliveries are on their way.
+        """
         now = await self._store.now()
+        found = await self._store.get(session)
+        if found.report:
+            await self.report(found, found.report)
         again = (
             sa.update(deliveries)
-            .where(deliveries.c.session == session)
+            .where(deliveries.c.session == session, deliveries.c.receiver.in_(self._routes))
             .values(due_at=now, created_at=now, tries=0, delivered_at=None, parked_at=None, claim=None, claimed_until=0)
         )
         async with self._engine.begin() as connection:

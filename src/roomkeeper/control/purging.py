@@ -9,6 +9,7 @@ dropped. Nothing else ever takes a line out of a journal.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
@@ -40,6 +41,20 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 500
 """Sessions that one call purges by age at most."""
+
+
+def _aged(before: int) -> sa.ColumnElement[bool]:
+    """Match sessions that ended before a time and were not purged."""
+    columns = sessions.c
+    return sa.and_(columns.state == str(State.ENDED), columns.ended_at < before, columns.room != columns.id)
+
+
+def _done() -> tuple[sa.ColumnElement[bool], ...]:
+    """Match sessions of which nothing is on its way; what was given up waits for nothing any more."""
+    letters, deeds = deliveries.c, outbox.c
+    waiting = (letters.session == sessions.c.id, letters.delivered_at.is_(None), letters.parked_at.is_(None))
+    pending = (deeds.session == sessions.c.id, deeds.parked_at.is_(None))
+    return sessions.c.unsettled.is_(False), *(~sa.exists().where(*each) for each in (waiting, pending))
 
 
 class Undone(Exception):
@@ -115,24 +130,21 @@ class Purge:
         return left
 
     async def aged(self, before: int, most: int = AT_ONCE) -> list[str]:
-        """Return ids of sessions that ended before a time (milliseconds) and are not purged, the oldest first."""
-        query = (
-            sa.select(sessions.c.id)
-            .where(sessions.c.state == str(State.ENDED), sessions.c.ended_at < before)
-            .where(sessions.c.room != sessions.c.id)
-            .order_by(sessions.c.ended_at)
-            .limit(most)
-        )
+        """Return ids of sessions that ended before a time (milliseconds) and can be purged, the oldest first."""
+        columns = sessions.c
+        query = sa.select(columns.id).where(_aged(before), *_done()).order_by(columns.ended_at).limit(most)
         async with self._engine.connect() as connection:
             return list((await connection.execute(query)).scalars())
 
+    async def not_done(self, before: int) -> int:
+        """Count sessions that ended before a time (milliseconds) and cannot be purged yet."""
+        query = sa.select(sa.func.count()).select_from(sessions).where(_aged(before), sa.not_(sa.and_(*_done())))
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
     async def _undone(self, connection: AsyncConnection, session: Session) -> bool:
-        columns = deliveries.c
-        waiting = (columns.delivered_at.is_(None), columns.parked_at.is_(None))
-        letters = sa.select(sa.func.count()).where(columns.session == session.id, *waiting)
-        deeds = sa.select(sa.func.count()).where(outbox.c.session == session.id, outbox.c.parked_at.is_(None))
-        counted = [(await connection.execute(query)).scalar_one() for query in (letters, deeds)]
-        return any(counted) or (session.room_sid is not None and not session.keeps_room)
+        done = sa.select(sa.func.count()).select_from(sessions).where(sessions.c.id == session.id, *_done())
+        return not (await connection.execute(done)).scalar_one()
 
     async def _delete(self, connection: AsyncConnection, left: Session) -> None:
         if not self._store.postgres:
@@ -193,14 +205,13 @@ class Purging:
         if admin.room:
             raise Problem(HTTPStatus.FORBIDDEN, "Purging by age needs a token without `room`.")
         before = _time((await read_object(request)).get("ended_before"))
-        found = await self._purge.aged(before)
-        purged, kept = 0, 0
+        found = await self._purge.aged(before, AT_ONCE)
+        purged = 0
         for session in found:
-            try:
+            with suppress(Undone):  # something has come up since: it is counted below
                 await self._purge.purge(session)
                 purged += 1
-            except Undone:
-                kept += 1
+        kept = await self._purge.not_done(before)
         return answer({"purged": purged, "not_done": kept, "more": len(found) == AT_ONCE and purged > 0})
 
 

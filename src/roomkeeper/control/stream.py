@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from roomkeeper.control.store.tables import stream as rows
 from roomkeeper.control.summaries import summary
+from roomkeeper.control.unpurged import insert_unpurged
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Stream:
         self.closed = False
 
     async def emit(self, session: Session, topic: str, data: Mapping[str, object]) -> None:
-        """Tell whoever watches; doing so twice is doing it once."""
+        """Tell whoever watches; doing so twice is doing it once, and of a session purged meanwhile nothing is told."""
         now = await self._store.now()
         said = json.dumps(data, separators=(",", ":"), sort_keys=True)
         event = {"type": topic, "at": stamp(now), "session": summary(session), "data": data}
@@ -119,9 +120,14 @@ class Stream:
             "body": json.dumps(event, separators=(",", ":")),
             "xact": _MINE if self._store.postgres else 0,
         }
-        insert = (postgresql if self._store.postgres else sqlite).insert(rows)
+        postgres = self._store.postgres
+        insert: sa.Insert
+        if session.purged_at is None:
+            insert = insert_unpurged(rows, row, session.id, postgres=postgres)
+        else:
+            insert = (postgresql if postgres else sqlite).insert(rows).values(row).on_conflict_do_nothing()
         async with self._engine.begin() as connection:
-            await connection.execute(insert.values(row).on_conflict_do_nothing())
+            await connection.execute(insert)
         self.changed.set()
         self.changed = asyncio.Event()
 

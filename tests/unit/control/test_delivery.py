@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from roomkeeper.control.delivery import LEASE, LONGEST_PAUSE, PATIENCE, Deliveries, Receiver, post
+from roomkeeper.control import delivery
+from roomkeeper.control.delivery import LEASE, LONGEST_PAUSE, NOBODY, PATIENCE, Deliveries, Receiver, post
 from roomkeeper.control.receivers import read_receivers
 from roomkeeper.control.store.tables import deliveries
 from roomkeeper.errors import ConfigError
@@ -166,6 +167,60 @@ async def test_after_three_days_it_is_parked_and_a_command_sends_it_again(
     [row] = await rows(engine)
     assert (row.delivered_at, row.parked_at) == (clock.now, None)
     assert set(backend.ids) == {row.id}
+
+
+async def test_what_is_for_a_receiver_that_is_no_longer_configured_is_parked_after_three_days(
+    store: Store, engine: AsyncEngine, backend: Backend, clock: Clock
+) -> None:
+    session = await ended(store)
+    backend.up = False
+    before = Deliveries(store, engine, [RECEIVER, OTHER], backend, chance=lambda: 0.5)
+    await before.report(session, 1)
+    after = Deliveries(store, engine, [OTHER], backend, chance=lambda: 0.5)
+    clock.now = START + PATIENCE - 1
+    assert await after.park_unaddressed() == 0  # another replica may still bring it
+    clock.pass_by(1)
+    assert await after.park_unaddressed() == 1
+    states = {row.receiver: (row.parked_at, row.error) for row in await rows(engine)}
+    assert states == {RECEIVER.id: (clock.now, NOBODY), OTHER.id: (None, None)}
+
+
+async def test_a_session_is_delivered_again_to_those_who_are_receivers_now(
+    store: Store, engine: AsyncEngine, backend: Backend
+) -> None:
+    session = await ended(store)
+    await Deliveries(store, engine, [RECEIVER], backend).report(session, 1)
+    after = Deliveries(store, engine, [OTHER], backend)
+    assert await after.redeliver(session.id) == 1
+    while await after.deliver_due():
+        pass
+    assert backend.urls == [OTHER.url]
+    assert {row.receiver: row.delivered_at is not None for row in await rows(engine)} == {
+        RECEIVER.id: False,
+        OTHER.id: True,
+    }
+
+
+async def test_looking_for_what_nobody_is_to_bring_goes_on_when_the_database_is_away(
+    outgoing: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, again = 0, asyncio.Event()
+
+    async def park() -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise OSError
+        again.set()
+        return 0
+
+    monkeypatch.setattr(outgoing, "park_unaddressed", park)
+    monkeypatch.setattr(delivery, "PARK_EVERY", 0)
+    task = asyncio.create_task(outgoing.run())
+    async with asyncio.timeout(5):
+        await again.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_delivered_report_can_be_sent_again_with_the_same_id(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 
+from roomkeeper.control import purging
+from roomkeeper.control.delivery import Deliveries, Receiver, post
 from roomkeeper.control.purging import Purge, Undone
 from roomkeeper.control.store.tables import deliveries, metadata, sessions
 from roomkeeper.control.stream import Position, Stream
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from roomkeeper.control.store.store import Store
     from tests.unit.control.conftest import Clock
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PERSONAL = ("Ann Smith", "ann-smith", "my secret hobby", "RM_1", "AJ_1", "hobby.example", "call me ann")
 
 
@@ -64,7 +68,7 @@ async def talked(store: Store, session: str = "S_1", room: str = "interview-ann-
 
 async def settle(store: Store, engine: AsyncEngine, session: str = "S_1") -> None:
     """Let the room go, and everything be done."""
-    await store.tell(session, RoomFinished(at=0, sid="RM_1"))
+    await store.tell(session, RoomFinished(at=0, sid="RM_1"), AgentDone(at=0, job="AJ_1"))
     async with engine.begin() as connection:
         await connection.execute(sa.text("DELETE FROM outbox"))
 
@@ -149,6 +153,57 @@ async def test_sessions_are_purged_by_age(store: Store, engine: AsyncEngine, clo
     async with engine.connect() as connection:
         rooms = set((await connection.execute(sa.select(sessions.c.room))).scalars())
     assert rooms == {"S_0", "room-1", "room-2"}
+
+
+async def test_what_is_not_done_keeps_nothing_that_ended_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging, "AT_ONCE", 2)
+    async with site(tmp_path) as served:
+        store, engine = served.plane.store, served.plane.engine
+        for number in range(5):
+            await talked(store, f"S_{number}", f"room-{number}")
+            await settle(store, engine, f"S_{number}")
+        letter = {"receiver": "gone", "type": "t", "body": "", "created_at": 1, "due_at": 1}
+        async with engine.begin() as connection:
+            for number in range(3):
+                row = {"id": f"msg_{number}", "session": f"S_{number}", **letter}
+                await connection.execute(sa.insert(deliveries).values(row))
+        far = {"ended_before": "2100-01-01T00:00:00Z"}
+        first = (await served("POST", "/api/purge", far, by=ADMIN)).json
+        assert first == {"purged": 2, "not_done": 3, "more": True}
+        assert (await served("POST", "/api/purge", far, by=ADMIN)).json == {"purged": 0, "not_done": 3, "more": False}
+
+
+async def test_what_was_under_way_when_a_session_was_purged_brings_nothing_back(
+    store: Store, engine: AsyncEngine
+) -> None:
+    stream = Stream(store, engine)
+    outgoing = Deliveries(store, engine, [Receiver("http://127.0.0.1:1/", SECRET, ("session.*",))], post)
+    await talked(store)
+    await settle(store, engine)
+    before = await store.get("S_1")
+    await Purge(store, engine, stream).purge("S_1", force=True)
+    await outgoing.report(before, 1)  # by a carrier that read the session before it was purged
+    await outgoing.emit(before, "session.live", {"seq": 1})
+    await stream.emit(before, "session.live", {"seq": 1})
+    held = await everything(engine)
+    assert [word for word in PERSONAL if word in held] == []
+    assert "msg_" not in held
+
+
+async def test_a_report_that_is_written_while_its_session_is_purged_is_deleted_or_never_there(
+    store: Store, engine: AsyncEngine
+) -> None:
+    stream = Stream(store, engine)
+    outgoing = Deliveries(store, engine, [Receiver("http://127.0.0.1:1/", SECRET)], post)
+    for number in range(8):
+        name = f"S_{number}"
+        await talked(store, name, f"room-{number}")
+        await settle(store, engine, name)
+        before = await store.get(name)
+        purge = Purge(store, engine, stream)
+        await asyncio.gather(purge.purge(name, force=True), outgoing.report(before, 1), stream.emit(before, "x", {}))
+    held = await everything(engine)
+    assert [word for word in PERSONAL if word in held] == []
 
 
 async def test_the_api_purges_and_says_of_a_purged_session_that_it_was(tmp_path: Path) -> None:
