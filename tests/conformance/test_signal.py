@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -12,13 +13,14 @@ from google.protobuf import json_format
 from livekit.protocol import models, rtc
 from websockets.asyncio.client import connect
 
+from tests.conformance.support.server import Options
 from tests.conformance.support.signal import Signal, join_request, refusal, signal_to, signal_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.conformance.support.clients import Joiner, SignalPath
-    from tests.conformance.support.server import Server
+    from tests.conformance.support.server import Server, ServerProcess
 
 OpenSignal = Callable[..., Awaitable[Signal]]
 Reason = rtc.RequestResponse
@@ -301,6 +303,18 @@ async def test_a_senseless_offer_ends_at_most_its_senders_session(open_signal: O
         assert (answer.leave.action, answer.leave.reason) == (RECONNECT, models.STATE_MISMATCH)
     await bob.send(ping=1)
     await bob.wait_for("pong")
+
+
+@pytest.mark.improvement  # the original waits for its participants
+async def test_a_server_stops_at_once_whatever_it_was_asked_to_simulate(
+    start_server: Callable[[Options], ServerProcess],
+) -> None:
+    process = start_server(Options())
+    async with signal_to(process.server, process.server.token("ann", room="play"), "v1") as ann:
+        await ann.send(simulate=rtc.SimulateScenario(speaker_update=3600))
+        await ann.wait_for("speakers_changed")
+        assert await asyncio.to_thread(process.stop) == 0
+        assert (await ann.wait_for("leave")).reason == models.SERVER_SHUTDOWN
 
 
 @pytest.mark.parametrize("encoding", ["plain", "gzip"])

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 
-WINDOW = 2.0
+WINDOW = 10.0
+"""Seconds that a packet waits: a busy machine may take as many to open a channel."""
+STRICT_WINDOW = 2.0
+"""The same as the original has it."""
 MOST_BYTES = 1024 * 1024
-"""Seconds and bytes that are kept."""
+"""Bytes that wait at once."""
 
 
 class Backlog:
-    """Packets that wait."""
+    """Packets that wait.
 
-    def __init__(self) -> None:
+    Args:
+        window: Seconds after which a packet is dropped.
+    """
+
+    def __init__(self, window: float = WINDOW) -> None:
+        self._window = window
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._bytes = 0
 
@@ -24,7 +32,7 @@ class Backlog:
 
     def take(self, *, now: float) -> list[bytes]:
         """Returns what has not waited too long, oldest first, and keeps nothing."""
-        fresh = [packet for at, packet in self._waiting if now - at <= WINDOW]
+        fresh = [packet for at, packet in self._waiting if now - at <= self._window]
         self._waiting.clear()
         self._bytes = 0
         return fresh

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -14,6 +15,7 @@ from livekit.protocol.webhook import WebhookEvent
 
 from roomkeeper.errors import RoomkeeperError
 from roomkeeper.sfu import activity
+from roomkeeper.sfu.backlog import Backlog
 from roomkeeper.sfu.effects import (
     CloseRoom,
     CloseSession,
@@ -78,6 +80,7 @@ class Surroundings:
         forget: Told the sid of a participant whose claims are needed no more.
         closed: Told when the room is over.
         delivered: Told (bytes, receivers) of a data packet, for the metrics.
+        patience: Seconds that reliable data waits for a receiver whose channel is not open yet.
     """
 
     stack: MediaStack
@@ -88,6 +91,7 @@ class Surroundings:
     forget: Callable[[str], None]
     closed: Callable[[LiveRoom], None]
     delivered: Callable[[int, int], None]
+    patience: float
 
 
 class LiveRoom:
@@ -119,7 +123,7 @@ class LiveRoom:
             RoomFull: There is no place.
         """
         participant, effects = self.room.join(joiner, self.wall())
-        session = Session(self, participant, self._around.stack, single=single)
+        session = Session(self, participant, self._around.stack, Backlog(self._around.patience), single=single)
         session.connection.only(self._protocols.get(joiner.identity))
         self.sessions[participant.sid] = session
         self.apply(effects)
@@ -240,7 +244,9 @@ class LiveRoom:
         async def pretend() -> None:
             loud = models.SpeakerInfo(sid=sid, level=SIMULATED_LEVEL, active=True)
             self.apply(activity.announce(self.room, [loud]))
-            await asyncio.sleep(min(max(seconds, 0), LONGEST_SIMULATION))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(max(seconds, 0), LONGEST_SIMULATION)):
+                    await self.closed.wait()  # a room that is over, or a server that stops, waits for no pretence
             self.apply(activity.announce(self.room, [models.SpeakerInfo(sid=sid)]))
 
         self._around.spawn(pretend())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from livekit.protocol import models
 
 from roomkeeper.errors import RoomkeeperError
+from roomkeeper.sfu.backlog import STRICT_WINDOW, WINDOW
 from roomkeeper.sfu.live import Dispatcher, LiveRoom, Surroundings, webhook_event
 from roomkeeper.sfu.room import Room
 from roomkeeper.wire import tokens
@@ -153,6 +154,7 @@ class Rooms:
             forget=self.forget_claims,
             closed=self._closed,
             delivered=self._count_delivered,
+            patience=STRICT_WINDOW if self.config.strict else WINDOW,
         )
 
     def _count_delivered(self, size: int, receivers: int) -> None:

@@ -14,7 +14,6 @@ from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 
 from roomkeeper.sfu import data, publishing
-from roomkeeper.sfu.backlog import Backlog
 from roomkeeper.sfu.media.dual import DualConnection
 from roomkeeper.sfu.media.peer import DATA_TRACK, LOSSY, RELIABLE
 from roomkeeper.sfu.media.sdp import InvalidDescription
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from livekit.protocol.room import UpdateSubscriptionsRequest
 
+    from roomkeeper.sfu.backlog import Backlog
     from roomkeeper.sfu.effects import Effect
     from roomkeeper.sfu.media.connection import Connection, Exchange, MediaStack, Wanted
 
@@ -91,7 +91,9 @@ class SessionHost(Protocol):
 class Session:
     """A participant's session. Also the `ConnectionObserver` of its media."""
 
-    def __init__(self, host: SessionHost, participant: Participant, stack: MediaStack, *, single: bool) -> None:
+    def __init__(
+        self, host: SessionHost, participant: Participant, stack: MediaStack, backlog: Backlog, *, single: bool
+    ) -> None:
         self.host = host
         self.participant = participant
         self.single = single
@@ -102,7 +104,7 @@ class Session:
         self._stack = stack
         self._opened_at = stack.now()
         self._failed = False
-        self._backlog = Backlog()
+        self._backlog = backlog
         self._channels: set[str] = set()
         self.subscriber_primary = not single and participant.permission.can_subscribe
         self.connection: Connection = (

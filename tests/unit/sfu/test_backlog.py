@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roomkeeper.sfu.backlog import MOST_BYTES, WINDOW, Backlog
+from roomkeeper.sfu.backlog import MOST_BYTES, STRICT_WINDOW, Backlog
 
 
 def test_what_waited_follows_in_order_and_once() -> None:
@@ -14,10 +14,10 @@ def test_what_waited_follows_in_order_and_once() -> None:
 
 
 def test_what_waited_too_long_is_dropped() -> None:
-    backlog = Backlog()
+    backlog = Backlog(STRICT_WINDOW)
     backlog.keep(b"old", now=1.0)
     backlog.keep(b"new", now=1.5)
-    assert backlog.take(now=1.25 + WINDOW) == [b"new"]
+    assert backlog.take(now=1.25 + STRICT_WINDOW) == [b"new"]
 
 
 def test_what_would_be_too_much_is_dropped_until_the_rest_was_taken() -> None:
