@@ -1,4 +1,4 @@
-"""`python -m bench.lifecycle`: kills, stops and restarts agents in the middle of conversations, see bench/README.md."""
+"""`python -m bench.lifecycle`: what becomes of conversations when things go wrong, see bench/README.md."""
 
 from __future__ import annotations
 
@@ -11,95 +11,82 @@ import signal
 import statistics
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any
 
-from bench.lifecycle import rows
-from bench.lifecycle.world import World
-
-if TYPE_CHECKING:
-    from bench.lifecycle.rows import Outcome
-
-LIMITS: Final = {"1": (1.2, 3.0), "2": (6.5, 9.0), "3": (8.0, 8.0), "9": (0.5, 5.0)}
-"""Seconds until an agent is heard again: half of the conversations, and all."""
-NAMES: Final = {
-    "1": "agent's process killed",
-    "2": "whole worker killed, another one alive",
-    "3": "agent's process stopped, and continued",
-    "9": "workers restarted one by one",
-}
-
-
-async def measure(row: str, arguments: argparse.Namespace, folder: Path, *, kept: bool) -> list[Outcome]:
-    """Measure one row, kept or with livekit-agents alone."""
-    times = arguments.times if kept else arguments.stock
-    rng = random.Random(arguments.seed)
-    workers = 1 if row in {"1", "3"} else 2
-    idle = arguments.sessions + 1 if row == "9" else 2
-    async with World(folder, kept=kept, strict=arguments.strict, workers=workers, idle=idle) as world:
-        if row == "9":
-            return await rows.restart_workers(world, [f"talk-{number}" for number in range(arguments.sessions)])
-        outcomes = []
-        for number in range(times):
-            room = f"talk-{number}"
-            match row:
-                case "1":
-                    outcomes.append(await rows.kill_job(world, room, rows.MOMENTS[number % len(rows.MOMENTS)], rng))
-                case "2":
-                    outcomes.append(await rows.kill_worker(world, room))
-                case _:
-                    outcomes.append(await rows.pause_job(world, room))
-            print(f"  {outcomes[-1]}", file=sys.stderr, flush=True)
-        return outcomes
-
-
-def report(row: str, outcomes: list[Outcome], *, kept: bool) -> bool:
-    """Print what was found; returns whether the promise was kept."""
-    heard = sorted(outcome.heard for outcome in outcomes if outcome.heard is not None)
-    whole = sum(outcome.kept is True and (outcome.greetings or 0) <= 1 for outcome in outcomes)
-    print(f"{NAMES[row]}, {'with Roomkeeper' if kept else 'livekit-agents alone'}: {len(outcomes)} conversations")
-    if not heard:
-        print("  no agent was heard again")
-        return not kept
-    p50 = statistics.median(heard)
-    print(f"  heard again {len(heard)} of {len(outcomes)}: min {heard[0]:.2f}, p50 {p50:.2f}, max {heard[-1]:.2f} s")
-    print(f"  whole conversation remembered and reported, greeted once at most: {whole} of {len(outcomes)}")
-    for outcome in outcomes:
-        if outcome.notes:
-            print(f"  {outcome.what}: {'; '.join(outcome.notes)}")
-    middle, most = LIMITS[row]
-    return len(heard) == len(outcomes) == whole and p50 <= middle and heard[-1] <= most
+from bench.lifecycle.cost import use_hooks
+from bench.lifecycle.outcome import Outcome, report
+from bench.lifecycle.table import CPU, HOOKS, ROWS, Plan
 
 
 async def main(arguments: argparse.Namespace) -> bool:
-    """Measure and print."""
-    promised, samples = True, {}
+    """Measure and print; returns whether every promise was kept."""
+    missed, samples = list[str](), dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="bench", dir=arguments.folder) as folder:
-        for row in arguments.rows.split(","):
-            for kept in (True, False) if arguments.stock else (True,):
-                print(NAMES[row], "" if kept else "(stock)", file=sys.stderr, flush=True)
-                outcomes = await measure(row, arguments, Path(folder, f"{row}-{kept}"), kept=kept)
-                promised &= report(row, outcomes, kept=kept)
-                samples[f"{row}{'' if kept else ' stock'}"] = [asdict(outcome) for outcome in outcomes]
+        for number in arguments.rows:
+            began = time.perf_counter()
+            kept = await _measure(number, arguments, Path(folder), samples)
+            if number in HOOKS:
+                kept &= await use_hooks(HOOKS[number])
+            print(f"  row {number} took {time.perf_counter() - began:.0f} s\n", flush=True)
+            if not kept:
+                missed.append(number)
     if arguments.json:
         arguments.json.write_text(json.dumps(samples, indent=1))
+    print(f"missed: row {', '.join(missed)}" if missed else "every promise was kept")
+    return not missed
+
+
+async def _measure(number: str, arguments: argparse.Namespace, folder: Path, samples: dict[str, Any]) -> bool:
+    row = ROWS.get(number)
+    if row is None:
+        return True
+    promised, found = True, dict[bool, list[Outcome]]()
+    for kept in (True, False) if arguments.stock else (True,):
+        print(f"{number}: {row.name}{'' if kept else ' (livekit-agents alone)'}", file=sys.stderr, flush=True)
+        plan = Plan(
+            times=arguments.times if kept else arguments.stock,
+            sessions=arguments.sessions,
+            at_once=arguments.at_once,
+            strict=arguments.strict,
+            rng=random.Random(arguments.seed),
+        )
+        outcomes = await row.measured(plan, folder / f"{number}-{kept}", kept=kept)
+        if outcomes:
+            promised &= report(f"{number}. {row.name}", row.measure, row.limit, outcomes, kept=kept)
+        found[kept] = outcomes
+        samples[f"{number}{'' if kept else ' stock'}"] = [asdict(outcome) for outcome in outcomes]
+    if number == "11" and all(found.get(kept) for kept in (True, False)):
+        ours, stock = (statistics.median(one.took or 0.0 for one in found[kept]) for kept in (True, False))
+        print(f"  with Roomkeeper {100 * (ours - stock):+.1f} % of a core (limit {100 * CPU:+.0f} %)")
+        promised &= ours - stock <= CPU
     return promised
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.lifecycle", description=__doc__)
-    parser.add_argument("--rows", default="1,2,3,9", help="which measurements")
-    parser.add_argument("--times", type=int, default=20, help="conversations of each but the last")
-    parser.add_argument("--stock", type=int, default=2, help="conversations without Roomkeeper")
-    parser.add_argument("--sessions", type=int, default=10, help="conversations at once while workers are restarted")
+    known = sorted({*ROWS, *HOOKS}, key=int)
+    parser.add_argument("--rows", type=_rows, default=known, help="which measurements, by number: 1,2,7")
+    parser.add_argument("--times", type=int, default=20, help="conversations of each row with Roomkeeper")
+    parser.add_argument("--stock", type=int, default=2, help="conversations with livekit-agents alone; 0: none")
+    parser.add_argument("--sessions", type=int, default=10, help="conversations at once in rows 9 and 10")
+    parser.add_argument("--at-once", type=int, default=4, help="the same elsewhere, where it does not disturb")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--strict", action="store_true", help="on `roomkeeper sfu --strict`")
     parser.add_argument("--json", type=Path, help="write every conversation to this file")
     parser.add_argument("--folder", type=Path, help="where logs are kept while it runs")
     parser.add_argument("--check", action="store_true", help="end with status 1 if a promise is not kept")
     return parser.parse_args()
+
+
+def _rows(text: str) -> list[str]:
+    rows = text.split(",")
+    if unknown := [row for row in rows if row not in ROWS and row not in HOOKS]:
+        raise argparse.ArgumentTypeError(f"no row {', '.join(unknown)}")
+    return rows
 
 
 if __name__ == "__main__":

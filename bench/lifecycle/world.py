@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
 import time
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 import aiohttp
+import jwt
 from livekit import api
 
-from roomkeeper.testing.room_server import room_server
+from bench.lifecycle.network import HOST, free_udp_port, network
+from bench.lifecycle.receiver import SECRET, Receiver
+from bench.lifecycle.user import User
+from roomkeeper.testing.room_server import RoomServer, room_server
 
 if TYPE_CHECKING:
-    from roomkeeper.testing.room_server import RoomServer
+    from collections.abc import Mapping
+
+    from bench.lifecycle.network import Network
 
 ROOT: Final = Path(__file__).parents[2]
+AGENT: Final = "talker"
 STARTED_WITHIN: Final = 90.0
 SETTINGS: Final = """
+[control]
+report_url = {url}
+report_secret = {secret}
+
 [agents.talker.policy]
 linger = 1
 "recover.attempts" = 10
 """
+KEEPS: Final = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+"""Variables that name a room server to measure on, in place of one of our own."""
 
 
 class Process:
@@ -37,7 +53,7 @@ class Process:
         pid: Its id, and its group's.
     """
 
-    def __init__(self, command: list[str], environment: dict[str, str], ready: str, log: Path) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str], ready: str, log: Path) -> None:
         self.pid = 0
         self._command = command
         self._environment = environment
@@ -83,23 +99,40 @@ class Process:
 
 
 class World:
-    """Everything that a conversation needs but the user.
+    """Everything that a conversation needs but the user. An async context manager.
+
+    Args:
+        folder: For settings, spools and logs.
+        kept: Whether Roomkeeper is there.
+        strict: Whether the room server is to be as livekit-server is.
+        workers: How many.
+        idle: Processes that each of them keeps warm.
+        lossy: Whether the users' network can be lost.
 
     Attributes:
         server: The room server.
-        kept: Whether Roomkeeper is there.
+        kept: As above.
         workers: By name.
+        control: The control plane.
+        network: The users', if it can be lost.
+        reports: What the control plane delivered.
     """
 
     server: RoomServer
+    control: Process
 
-    def __init__(self, folder: Path, *, kept: bool, strict: bool, workers: int = 1, idle: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, kept: bool, strict: bool, workers: int = 1, idle: int = 1, lossy: bool = False
+    ) -> None:
         self.workers: dict[str, Process] = {}
-        self._folder = folder
         self.kept = kept
+        self.network: Network | None = None
+        self.reports = Receiver()
+        self._folder = folder
         self._strict = strict
         self._names = [f"worker-{number}" for number in range(1, workers + 1)]
         self._idle = idle
+        self._lossy = lossy
         self._stack = AsyncExitStack()
         self._url = ""
 
@@ -117,19 +150,35 @@ class World:
     async def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         port = _free_port()
-        flags = ["--strict"] if self._strict else []
         if self.kept:
-            flags += ["--webhook", f"http://127.0.0.1:{port}/webhooks/livekit"]
             self._url = f"http://127.0.0.1:{port}"
-        self.server = self._stack.enter_context(room_server(*flags))
+        await self._start_server()
         if self.kept:
+            await self._stack.enter_async_context(self.reports)
             settings = self._folder / "roomkeeper.toml"
-            settings.write_text(SETTINGS)
+            settings.write_text(SETTINGS.format(url=json.dumps(self.reports.url), secret=json.dumps(SECRET)))
             command = [str(Path(sys.executable).with_name("roomkeeper")), "serve", "--port", str(port)]
             command += ["--database", f"sqlite:///{self._folder}/control.db", "--config", str(settings)]
-            await self._run("control", command, "control plane listens", self.server.environment)
+            self.control = await self._run("control", command, "control plane listens", self.server.environment)
         for name in self._names:
             self.workers[name] = await self.worker(name)
+
+    async def _start_server(self) -> None:
+        if all(name in os.environ for name in KEEPS):
+            self.server = RoomServer(*(os.environ[name] for name in KEEPS))
+            return
+        flags = ["--strict"] if self._strict else []
+        if self.kept:
+            flags += ["--webhook", f"{self._url}/webhooks/livekit"]
+        udp_port = 0
+        if self._lossy:
+            settings, udp_port = self._folder / "sfu.toml", free_udp_port()
+            settings.write_text(f'[sfu]\nadvertise = ["{HOST}"]\n')
+            flags += ["--config", str(settings), "--udp-port", str(udp_port)]
+        self.server = self._stack.enter_context(room_server(*flags))
+        if self._lossy:
+            port = urlsplit(self.server.url).port or 0
+            self.network = await self._stack.enter_async_context(network(port, udp_port))
 
     async def worker(self, name: str) -> Process:
         """Start a worker.
@@ -142,6 +191,7 @@ class World:
             "KEPT": str(int(self.kept)),
             "IDLE": str(self._idle),
             "WORKER": name,
+            "CALLS": str(self._folder),
             "ROOMKEEPER_URL": self._url,
             "ROOMKEEPER_SPOOL": str(self._folder / "spool"),
         }
@@ -154,28 +204,74 @@ class World:
         await process.start()
         return process
 
-    async def end(self, room: str) -> None:
+    def user(self, room: str, identity: str = "ann") -> User:
+        """Return a user with a token that the application made, as livekit-agents has it."""
+        return User(self.server.url, self._plain_token(room, identity))
+
+    async def guest(
+        self,
+        room: str,
+        identity: str = "ann",
+        *,
+        kind: str = "standard",
+        stays: bool = False,
+        policy: Mapping[str, object] = {},
+    ) -> User:
+        """Return a user of a session that the control plane opens; without one, as `user`.
+
+        Args:
+            room: Of a new session, or of one that goes on.
+            identity: The user's.
+            kind: LiveKit's kind of participant.
+            stays: Whether it comes back when the SDK has given up.
+            policy: Of a new session.
+        """
+        url = self.network.url if self.network is not None else self.server.url
+        token = await self._our_token(room, identity, policy) if self.kept else self._plain_token(room, identity)
+        if kind != "standard":
+            claims = jwt.decode(token, options={"verify_signature": False})
+            token = jwt.encode(claims | {"kind": kind}, self.server.api_secret, algorithm="HS256")
+        return User(url, token, stays=stays)
+
+    def _plain_token(self, room: str, identity: str) -> str:
+        config = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=AGENT)])
+        token = api.AccessToken(self.server.api_key, self.server.api_secret).with_identity(identity)
+        token = token.with_grants(api.VideoGrants(room_join=True, room=room)).with_room_config(config)
+        return token.with_ttl(timedelta(hours=1)).to_jwt()
+
+    async def _our_token(self, room: str, identity: str, policy: Mapping[str, object]) -> str:
+        async with self._http() as http:
+            wanted = {"agent": AGENT, "room": room, "user": {"identity": identity}, "policy": dict(policy)}
+            async with http.post("/api/sessions", json=wanted) as answer:
+                if answer.ok:
+                    return str((await answer.json())["token"]["participant_token"])
+            request = {"room_name": room, "participant_identity": identity}
+            async with http.post("/api/token", json=request) as answer:
+                answer.raise_for_status()
+                return str((await answer.json())["participant_token"])
+
+    def calls(self, room: str) -> list[str]:
+        """Return which of the application's own callbacks ran in a room's job."""
+        path = self._folder / f"{room}.calls"
+        return path.read_text().split() if path.exists() else []
+
+    async def end(self, room: str, reason: str = "operator_ended") -> None:
         """End the session of a room."""
-        async with (
-            self._http() as http,
-            http.post(f"/api/sessions/{room}/end", json={"reason": "operator_ended"}) as answer,
-        ):
+        async with self._http() as http, http.post(f"/api/sessions/{room}/end", json={"reason": reason}) as answer:
             answer.raise_for_status()
 
     async def report(self, room: str, within: float) -> dict[str, Any]:
-        """Return the report of a room's session, once that has ended.
+        """Return the report of a room's session, once that was delivered.
 
         Args:
             room: Its name.
             within: Seconds.
+
+        Raises:
+            TimeoutError: It was not.
         """
-        async with self._http() as http, asyncio.timeout(within):
-            while True:
-                async with http.get(f"/api/sessions/{room}/report") as answer:
-                    if answer.ok:
-                        report: dict[str, Any] = await answer.json()
-                        return report
-                await asyncio.sleep(0.5)
+        async with asyncio.timeout(within):
+            return await self.reports.of(room)
 
     def _http(self) -> aiohttp.ClientSession:
         token = api.AccessToken(self.server.api_key, self.server.api_secret)
