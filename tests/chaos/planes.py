@@ -18,10 +18,11 @@ from standardwebhooks.webhooks import Webhook
 from tests.conformance.support.server import KEY, SECRET, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 REPORT_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-AGENT = "interviewer"
+AGENT, KEPT, STOCK = "interviewer", "keeper", "stocker"
+"""Names of agents: a light participant; jobs of a worker that Roomkeeper wraps, and of one that it does not."""
 READY_WITHIN = 60.0
 
 
@@ -33,17 +34,25 @@ class PlaneProcess:
         database: URL.
         livekit_url: The room server.
         report_url: Where reports go.
-        policy: Of the agent's sessions.
+        policy: Of the agents' sessions.
+        agents: Whose sessions are kept.
     """
 
     def __init__(
-        self, folder: Path, database: str, livekit_url: str, report_url: str, policy: Mapping[str, object]
+        self,
+        folder: Path,
+        database: str,
+        livekit_url: str,
+        report_url: str,
+        policy: Mapping[str, object],
+        *,
+        agents: Sequence[str] = (AGENT,),
     ) -> None:
         self.port = free_port()
         self._log = folder / f"plane-{self.port}.log"
         config = folder / f"plane-{self.port}.toml"
-        lines = [f"[agents.{AGENT}.policy]", *(f"{key} = {value}" for key, value in policy.items())]
-        config.write_text("\n".join(lines))
+        rules = [f"{key} = {value}" for key, value in policy.items()]
+        config.write_text("\n".join(line for agent in agents for line in (f"[agents.{agent}.policy]", *rules)))
         command = [str(Path(sys.executable).with_name("roomkeeper")), "serve", "--port", str(self.port)]
         self._command = [*command, "--database", database, "--config", str(config)]
         self._environment = {
@@ -54,6 +63,11 @@ class PlaneProcess:
             "ROOMKEEPER_CONTROL_REPORT_SECRET": REPORT_SECRET,
         }
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def hooks(self) -> str:

@@ -1,0 +1,173 @@
+"""Everything that runs in the matrix, in processes of its own, and what goes wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from livekit import api
+
+from tests.chaos.planes import AGENT, KEPT, STOCK, PlaneProcess
+from tests.chaos.processes import Inbox, Program, WorkerProgram, agents_of, ours, signal_process
+from tests.chaos.proxy import Proxy
+from tests.conformance.support.server import Options, ServerProcess
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+    from pathlib import Path
+
+POLICY = {"hold.web": 3, "linger": 1, "agent_timeout": 8, "join_timeout": 15, '"recover.attempts"': 2}
+FAULTS = (
+    *("kill plane", "kill plane", "stop plane"),
+    *("kill room server", "stop room server"),
+    *("kill receiver", "stop receiver"),
+    *("kill worker", "kill worker", "stop worker"),
+    *("kill agent", "kill agent", "kill agent", "stop agent", "stop agent"),
+)
+LOSSY = (0.0, 0.05, 0.15)
+ANSWERS_WITHIN = 90.0
+
+
+class House:
+    """A room server, a control plane, workers, a receiver.
+
+    Attributes:
+        suffered: How often each fault happened.
+
+    Args:
+        folder: For everything that is written.
+        database: URL.
+        replicas: How many processes of the control plane.
+        strict: How the room server behaves.
+        chance: Seeded.
+    """
+
+    def __init__(self, folder: Path, database: str, *, replicas: int, strict: bool, chance: random.Random) -> None:
+        self.folder, self.database, self.chance = folder, database, chance
+        for name in ("notes", "spool"):
+            (folder / name).mkdir()
+        self.suffered: Counter[str] = Counter()
+        self.inbox = Inbox(folder)
+        self.hooks: list[str] = []
+        self._proxy = Proxy(self.hooks, chance, chance.choice(LOSSY), self.suffered)
+        options = Options(strict=strict, webhooks=(self._proxy.url,), data_dir=folder / "webhooks")
+        self.server = ServerProcess(options, folder / "sfu.log")
+        url, agents = self.server.server.http, (AGENT, KEPT, STOCK)
+        self.planes = [
+            PlaneProcess(folder, database, url, self.inbox.url, POLICY, agents=agents) for _ in range(replicas)
+        ]
+        # A worker has one address; each of them another replica's, where there are several.
+        self._workers = [
+            WorkerProgram(folder, kind, self.server.server, self.planes[number % replicas].url)
+            for number, kind in enumerate(("kept", "stock"))
+        ]
+        self._busy: defaultdict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def up(self) -> None:
+        """Start everything."""
+        await self.inbox.start()
+        await self._proxy.up()
+        await asyncio.to_thread(self.server.start)
+        for worker in self._workers:
+            await worker.start()
+        for plane in self.planes:
+            await plane.start()
+            self.hooks.append(plane.hooks)
+        for worker in self._workers:
+            await worker.until_logged("registered worker")
+
+    async def down(self) -> None:
+        """Kill everything."""
+        processes: tuple[Program | PlaneProcess, ...] = (*self._workers, *self.planes, self.inbox)
+        for process in processes:
+            await process.kill()
+        await asyncio.to_thread(self.server.kill)
+        for pid in ours(self.folder):
+            signal_process(pid, signal.SIGKILL)
+        await self._proxy.down()
+
+    async def suffer(self, fault: str, seconds: float) -> None:
+        """Let something go wrong for a while; with each process one thing at a time, with several at once."""
+        match fault.split(" ", 1)[1]:
+            case "plane":
+                hit = await self._hit(self.chance.choice(self.planes), fault, seconds)
+            case "receiver":
+                hit = await self._hit(self.inbox, fault, seconds)
+            case "worker":
+                hit = await self._hit(self.chance.choice(self._workers), fault, seconds)
+            case "agent":
+                hit = await self._hit_agent(fault, seconds)
+            case _:
+                hit = await self._hit_server(fault, seconds)
+        self.suffered[fault] += hit
+
+    async def _hit(self, process: PlaneProcess | Inbox | WorkerProgram, fault: str, seconds: float) -> bool:
+        async with self._busy[process]:
+            if fault.startswith("stop"):
+                await process.stop_for(seconds)
+            else:
+                await process.kill()
+                await asyncio.sleep(seconds / 2)
+                await process.start()
+        return True
+
+    async def _hit_server(self, fault: str, seconds: float) -> bool:
+        async with self._busy[self]:
+            if fault.startswith("stop"):
+                self.server.signal(signal.SIGSTOP)
+                await asyncio.sleep(seconds)
+                self.server.signal(signal.SIGCONT)
+            else:
+                await asyncio.to_thread(self.server.kill)
+                await asyncio.sleep(seconds / 2)
+                await asyncio.to_thread(self.server.start)
+        return True
+
+    async def _hit_agent(self, fault: str, seconds: float) -> bool:
+        pids = await asyncio.to_thread(agents_of, self.folder)
+        if not pids:
+            return False
+        pid = self.chance.choice(pids)
+        if fault.startswith("stop"):
+            signal_process(pid, signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            signal_process(pid, signal.SIGCONT)
+        else:
+            signal_process(pid, signal.SIGKILL)
+        return True
+
+    async def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Ask any replica until one answers.
+
+        Raises:
+            TimeoutError: None did.
+        """
+        token = self.server.server.token(room_admin=True)
+        headers = {"authorization": f"Bearer {token}"}
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with asyncio.timeout(ANSWERS_WITHIN), aiohttp.ClientSession(timeout=timeout, headers=headers) as http:
+            while True:
+                url = self.chance.choice(self.hooks).replace("/webhooks/livekit", path)
+                with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                    async with http.request(method, url, json=body) as answer:
+                        if answer.status < 300:
+                            found: dict[str, Any] = await answer.json()
+                            return found
+                        if answer.status < 500:
+                            raise AssertionError(f"{path}: {answer.status} {await answer.text()}")
+                await asyncio.sleep(0.2)
+
+    async def rooms(self) -> set[str]:
+        """List the rooms that are there."""
+        server = self.server.server
+        async with api.LiveKitAPI(server.http, server.key, server.secret) as livekit:
+            return {room.name for room in (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms}
+
+    def logs(self) -> str:
+        """Return the ends of the control plane's logs."""
+        return "\n".join(plane.tail() for plane in self.planes)
