@@ -1,11 +1,11 @@
 import { defineConfig, type UserConfig } from "vite";
 
-/** How a package is built: one ES module, everything it shares with its host left out. */
-export function library(external: string[]): UserConfig {
+/** How a package is built: one ES module for each entry point, everything it shares with its host left out. */
+export function library(external: string[], ...others: string[]): UserConfig {
   return defineConfig({
     build: {
-      lib: { entry: "src/index.ts", formats: ["es"], fileName: "index" },
-      rolldownOptions: { external: [...external, ...external.map((name) => `${name}/jsx-runtime`)] },
+      lib: { entry: ["index", ...others].map((name) => `src/${name}.ts`), formats: ["es"] },
+      rolldownOptions: { external: external.flatMap((name) => [name, new RegExp(`^${name}/`)]) },
       minify: false,
       target: "es2022",
     },

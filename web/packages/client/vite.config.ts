@@ -1,3 +1,3 @@
 import { library } from "../library";
 
-export default library(["livekit-client"]);
+export default library(["livekit-client"], "transcript");

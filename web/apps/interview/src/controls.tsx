@@ -37,7 +37,9 @@ export function Controls({ session, model }: { session: Session; model: Model })
             chosen={microphone}
             onChoose={(chosen) => {
               setMicrophone(chosen);
-              void session.chooseMicrophone(chosen);
+              void room
+                .switchActiveDevice("audioinput", chosen)
+                .catch(() => session.tell({ type: "MicrophoneFailed" }));
             }}
           />
         )}

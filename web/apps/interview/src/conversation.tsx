@@ -1,5 +1,6 @@
 import { useTracks } from "@livekit/components-react";
 import { type Model, type Session, SessionStatus } from "@roomkeeper/react";
+import { say } from "@roomkeeper/react/transcript";
 import { LocalAudioTrack, RemoteAudioTrack, Track } from "livekit-client";
 import { useEffect, useRef } from "react";
 import { Banner, isTrouble } from "./banner";
@@ -43,7 +44,7 @@ export function Conversation({ session, model }: Props) {
           open={view.state !== "ending"}
           connected={model.link.is === "connected" && model.offlineSince === null && model.stalledSince === null}
           placeholder={model.microphone === "on" ? composer.or : composer.only}
-          onSay={(text) => session.say(text)}
+          onSay={(text) => say(session, text)}
         />
       </aside>
     </main>
@@ -77,7 +78,7 @@ function Stage({ session, model }: Props) {
           />
           <p className="hint">{live !== null && model.microphone !== "on" && words.conversation.muted}</p>
           {live?.needsGesture && (
-            <button type="button" className="primary" onClick={() => void session.startAudio()}>
+            <button type="button" className="primary" onClick={() => void session.room.startAudio().catch(() => {})}>
               <SoundIcon />
               {words.conversation.sound}
             </button>

@@ -1,4 +1,5 @@
-import { countAnswers, type Ended, type Model } from "@roomkeeper/react";
+import type { Ended, Model } from "@roomkeeper/react";
+import { countAnswers } from "@roomkeeper/react/transcript";
 import { useEffect, useRef } from "react";
 import { duration } from "./format";
 import { Mark } from "./icons";

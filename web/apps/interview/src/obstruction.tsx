@@ -14,7 +14,7 @@ export function Obstruction({ session, cause }: { session: Session; cause: Obsta
           {retry}
         </button>
         {cause === "microphone" && (
-          <button type="button" className="quiet" onClick={() => session.typeInstead()}>
+          <button type="button" className="quiet" onClick={() => void session.setMicrophone(false)}>
             {typeInstead}
           </button>
         )}

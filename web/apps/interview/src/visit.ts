@@ -1,5 +1,13 @@
 /** Begins sessions, and comes back to the one that was going on, or has ended, when the page was loaded again. */
-import { controlPlane, type Microphone, Session, tabIdentity, tokenEndpoint } from "@roomkeeper/react";
+import {
+  controlPlane,
+  createSession,
+  type Microphone,
+  type Session,
+  tabIdentity,
+  tokenEndpoint,
+} from "@roomkeeper/react";
+import { transcript } from "@roomkeeper/react/transcript";
 import { recallVisit, rememberVisit, type Visit } from "./memory";
 
 export interface Guest {
@@ -29,10 +37,10 @@ export function forgetVisit(): void {
 }
 
 function sessionFor({ name, microphone }: Guest, room: string | null): Session {
-  const session = new Session({
+  const session = createSession({
     join: { tokens, identity: tabIdentity(sessionStorage), name, room, microphone },
     control,
-    memory: sessionStorage,
+    transcript: transcript(sessionStorage),
   });
   let known: Visit | null = null;
   const remember = () => {

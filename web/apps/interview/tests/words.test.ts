@@ -1,5 +1,5 @@
 import type { Ended, View } from "@roomkeeper/react";
-import { REASONS } from "@roomkeeper/react";
+import { MESSAGES } from "@roomkeeper/react/en";
 import { expect, test } from "vitest";
 import { reasonOf, statusOf, wordsFor } from "../src/words";
 import { de } from "../src/words/de";
@@ -11,7 +11,6 @@ const ended = (more: Partial<Ended>): Ended => ({
   by: "agent",
   outcome: "finished",
   message: "The conversation is complete. Thank you.",
-  worded: false,
   detail: null,
   ...more,
 });
@@ -28,7 +27,7 @@ test.each([
 
 test("German has words for every reason there is", () => {
   const shared = ["user_ended"]; // in the page's own words in every language
-  const missing = Object.keys(REASONS).filter((reason) => !(reason in de.reasons) && !shared.includes(reason));
+  const missing = Object.keys(MESSAGES).filter((reason) => !(reason in de.reasons) && !shared.includes(reason));
   expect(missing).toEqual([]);
 });
 
@@ -41,13 +40,15 @@ test("no language leaves a text empty, or as it is in English", () => {
 });
 
 test("the policy's own words are said in every language", () => {
-  expect(reasonOf(ended({ message: "We will be in touch.", worded: true }), de)).toBe("We will be in touch.");
+  expect(reasonOf(ended({ message: "We will be in touch." }), de)).toBe("We will be in touch.");
 });
 
 test("a reason is said in the page's language", () => {
   expect(reasonOf(ended({}), en)).toBe("The conversation is complete. Thank you.");
   expect(reasonOf(ended({}), de)).toBe("Das Gespräch ist abgeschlossen. Vielen Dank.");
-  expect(reasonOf(ended({ reason: "user_ended" }), de)).toBe("Sie haben das Interview beendet.");
+  expect(reasonOf(ended({ reason: "user_ended", message: MESSAGES.user_ended }), de)).toBe(
+    "Sie haben das Interview beendet.",
+  );
   expect(reasonOf(ended({ reason: "eclipse", message: "It got dark." }), de)).toBe("It got dark.");
 });
 

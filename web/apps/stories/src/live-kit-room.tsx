@@ -4,6 +4,7 @@
  */
 import { LiveKitRoom, RoomAudioRenderer, useVoiceAssistant } from "@livekit/components-react";
 import { EndButton, SessionStatus, useRoomkeeper } from "@roomkeeper/react";
+import { statusOf } from "@roomkeeper/react/en";
 import { TokenSource } from "livekit-client";
 import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
@@ -40,7 +41,7 @@ function Talk({ onEnded }: { onEnded: (reason: string) => void }) {
   const view = useRoomkeeper({ api: `${server}/api`, onEnded: ({ reason }) => onEnded(reason ?? "unexplained") });
   return (
     <>
-      <SessionStatus api={`${server}/api`} />
+      <SessionStatus words={statusOf} api={`${server}/api`} />
       <p data-testid="livekit">{state}</p>
       {view.state === "blocked" && (
         <button type="button" onClick={() => void view.retry()}>

@@ -1,9 +1,12 @@
 /** Every state of the interview page (`#listening`) or of the bare parts (`#parts/listening`), with nobody behind it. */
-import { EndButton, EndScreen, RoomkeeperRoom, replay, Session, SessionStatus, Store } from "@roomkeeper/react";
+import { createStore, replay } from "@roomkeeper/client";
+import { createSession, EndButton, EndScreen, RoomkeeperRoom, type Session, SessionStatus } from "@roomkeeper/react";
+import * as german from "@roomkeeper/react/de";
+import * as english from "@roomkeeper/react/en";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Visit } from "../../interview/src/app";
-import { WordsContext, wordsFor } from "../../interview/src/words";
+import { useWords, WordsContext, wordsFor } from "../../interview/src/words";
 import { STORIES } from "./stories";
 import "../../interview/src/styles/base.css";
 import "../../interview/src/styles/controls.css";
@@ -13,17 +16,18 @@ import "../../interview/src/styles/lobby.css";
 
 /** A session in which everything has happened already. */
 function told(name: string): Session {
-  const store = new Store(replay(STORIES[name] ?? []));
-  return new Session({ store, page: { watch: () => () => undefined } });
+  const store = createStore(replay(STORIES[name] ?? []));
+  return createSession({ store, page: () => () => {} });
 }
 
 function Story({ name, bare }: { name: string; bare: boolean }) {
+  const { statusOf, reasonOf } = useWords().language === "de" ? german : english;
   return (
     <RoomkeeperRoom session={told(name)}>
       {bare ? (
         <main>
-          <SessionStatus />
-          <EndScreen>
+          <SessionStatus words={statusOf} />
+          <EndScreen words={reasonOf}>
             <p>What comes next.</p>
           </EndScreen>
           <EndButton />

@@ -4,6 +4,7 @@
  */
 import { RoomAudioRenderer, SessionProvider, useAgent, useSession, useSessionContext } from "@livekit/components-react";
 import { EndScreen, SessionStatus, useRoomkeeper } from "@roomkeeper/react";
+import { statusOf } from "@roomkeeper/react/en";
 import { TokenSource } from "livekit-client";
 import { StrictMode, useEffect } from "react";
 import { createRoot } from "react-dom/client";
@@ -35,7 +36,7 @@ function Talk() {
   const { end } = useRoomkeeper({ api: `${server}/api` });
   return (
     <>
-      <SessionStatus api={`${server}/api`} />
+      <SessionStatus words={statusOf} api={`${server}/api`} />
       <p data-testid="livekit">
         {connectionState} {agent.state}
       </p>

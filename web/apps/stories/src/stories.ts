@@ -1,6 +1,6 @@
 /** What has to have happened for each state to be shown. */
-import type { Happened, SessionRecord } from "@roomkeeper/react";
-import { REASONS } from "@roomkeeper/react";
+import type { Happened, Line, SessionRecord } from "@roomkeeper/react";
+import { MESSAGES } from "@roomkeeper/react/en";
 
 const NOW = Date.now();
 const at = NOW - 72_000;
@@ -32,18 +32,25 @@ const agent = (activity: "listening" | "thinking" | "speaking"): Happened => ({
   identity: "agent",
   activity,
 });
-const said: Happened[] = [
+const lines: Line[] = [
   ["agent", "Welcome! Could you tell me a little about yourself, and what you do?"],
   ["user", "I repair old clocks and sell them on the market."],
   ["agent", "I see, thank you. Which one are you most proud of?"],
   ["user", "A church clock that had not struck the hour for thirty years."],
-].map(([speaker, text], index) => ({
-  type: "LineChanged",
-  at,
-  line: { id: `${index}`, speaker: speaker as "agent" | "user", text: text ?? "", final: true, typed: false },
+].map(([speaker, text = ""], index) => ({
+  id: `${index}`,
+  speaker: speaker as Line["speaker"],
+  text,
+  final: true,
+  typed: false,
 }));
 const connected: Happened[] = [{ type: "Connected", at, sid: "RM_story" }];
-const talk: Happened[] = [...connected, agent("listening"), ...said, { type: "QualityChanged", quality: "good" }];
+const talk: Happened[] = [
+  ...connected,
+  agent("listening"),
+  { type: "LinesChanged", at, lines },
+  { type: "QualityChanged", at, quality: "good" },
+];
 const until = new Date(at + 300_000).toISOString();
 const soon = new Date(NOW + 60_000).toISOString();
 
@@ -54,9 +61,9 @@ export const STORIES: Readonly<Record<string, readonly Happened[]>> = {
   listening: talk,
   thinking: [...talk, agent("thinking")],
   speaking: [...talk, agent("speaking")],
-  muted: [...talk, { type: "MicrophoneChanged", on: true }, { type: "MicrophoneChanged", on: false }],
-  "no-sound": [...talk, { type: "PlaybackChanged", allowed: false }],
-  "weak-connection": [...talk, { type: "QualityChanged", quality: "poor" }],
+  muted: [...talk, { type: "MicrophoneChanged", at, on: true }, { type: "MicrophoneChanged", at, on: false }],
+  "no-sound": [...talk, { type: "PlaybackChanged", at, allowed: false }],
+  "weak-connection": [...talk, { type: "QualityChanged", at, quality: "poor" }],
   "time-limit": [...talk, record("live", { until })],
   "time-nearly-up": [...talk, record("live", { until: soon })],
   reconnecting: [...talk, { type: "ConnectionInterrupted", at: NOW - 12_000 }],
@@ -64,7 +71,7 @@ export const STORIES: Readonly<Record<string, readonly Happened[]>> = {
   recovering: [...talk, { type: "AgentLeft", at: NOW }, record("recovering")],
   holding: [...talk, record("holding", { until })],
   ending: [...talk, record("ending", { reason: "completed" })],
-  "blocked-microphone": [...talk, { type: "MicrophoneFailed" }],
+  "blocked-microphone": [...talk, { type: "MicrophoneFailed", at }],
   "blocked-duplicate_tab": [...talk, { type: "Disconnected", at: NOW, reason: 2 }],
   "blocked-token": [{ type: "ConnectionFailed", at: NOW, failure: "token" }],
   "blocked-server": [{ type: "ConnectionFailed", at: NOW, failure: "server" }],
@@ -74,6 +81,9 @@ export const STORIES: Readonly<Record<string, readonly Happened[]>> = {
     { type: "NothingKnown", at: NOW, kept: false },
   ],
   ...Object.fromEntries(
-    Object.keys(REASONS).map((reason) => [`ended-${reason}`, [...talk, record("ended", { reason })]]),
+    Object.entries(MESSAGES).map(([reason, message]) => [
+      `ended-${reason}`,
+      [...talk, record("ended", { reason, message })],
+    ]),
   ),
 };

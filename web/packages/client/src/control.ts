@@ -1,4 +1,5 @@
 /** The three calls of the control plane that a participant's token is good for. */
+import { type Answer, call } from "./http";
 import { parseRecord, type SessionRecord } from "./record";
 
 /** `unknown` when there is no such session, or no control plane; `unreachable` when nobody could say. */
@@ -26,50 +27,23 @@ export interface ControlPlane {
   tell(id: string, token: string, evidence: Evidence): Promise<boolean>;
 }
 
-/** Milliseconds. */
-const TIMEOUT_MS = 4_000;
-
 /** The control plane at an address, usually `/api` of the page's own server. */
 export function controlPlane(base: string): ControlPlane {
-  const call = (id: string, what: string, token: string, init: RequestInit = {}) =>
-    fetch(`${base}/sessions/${encodeURIComponent(id)}/${what}`, {
-      ...init,
-      // sendBeacon takes no headers, and an address is no place for a token: it ends in logs.
-      headers: { Authorization: `Bearer ${token}`, ...(init.body ? { "Content-Type": "application/json" } : {}) },
-      cache: "no-store",
-    });
+  const ask = (id: string, what: string, token: string, body?: object) =>
+    call(`${base}/sessions/${encodeURIComponent(id)}/${what}`, token, body);
   return {
-    async state(id, token) {
-      try {
-        return await standingIn(await call(id, "state", token, { signal: AbortSignal.timeout(TIMEOUT_MS) }));
-      } catch {
-        return { is: "unreachable" };
-      }
+    state: async (id, token) => standingIn(await ask(id, "state", token)),
+    end: async (id, token) => {
+      const answer = await ask(id, "end", token, { reason: "user_ended" });
+      return answer?.status === 403 ? { is: "refused" } : standingIn(answer);
     },
-    async end(id, token) {
-      const body = JSON.stringify({ reason: "user_ended" });
-      try {
-        const signal = AbortSignal.timeout(TIMEOUT_MS);
-        const response = await call(id, "end", token, { method: "POST", body, keepalive: true, signal });
-        return response.status === 403 ? { is: "refused" } : await standingIn(response);
-      } catch {
-        return { is: "unreachable" };
-      }
-    },
-    async tell(id, token, evidence) {
-      try {
-        const body = JSON.stringify(evidence);
-        const { status } = await call(id, "evidence", token, { method: "POST", body, keepalive: true });
-        return status < 500 && status !== 429;
-      } catch {
-        return false;
-      }
-    },
+    tell: async (id, token, evidence) => (await ask(id, "evidence", token, evidence)) !== null,
   };
 }
 
-async function standingIn(response: Response): Promise<Standing> {
-  if (response.status >= 500 || response.status === 429) return { is: "unreachable" };
-  const record = response.ok || response.status === 410 ? parseRecord(await response.json().catch(() => null)) : null;
-  return record === null ? { is: "unknown" } : { is: "known", record };
+function standingIn(answer: Answer | null): Standing {
+  if (answer === null) return { is: "unreachable" };
+  const { status, body } = answer;
+  const record = status < 300 || status === 410 ? parseRecord(body) : null;
+  return record ? { is: "known", record } : { is: "unknown" };
 }

@@ -1,8 +1,9 @@
 /** What livekit-client knows and does not offer: how much arrived, and what it connected with. */
 import type { Room } from "livekit-client";
+import { textIn } from "./json";
 
 export interface Credentials {
-  readonly url: string;
+  readonly serverUrl: string;
   readonly token: string;
 }
 
@@ -12,8 +13,9 @@ export interface Credentials {
  * later version keeps them elsewhere.
  */
 export function credentialsOf(room: Room): Credentials | null {
-  const { url, token } = (room.engine ?? {}) as unknown as Record<string, unknown>;
-  return typeof url === "string" && typeof token === "string" ? { url, token } : null;
+  const engine = room.engine as unknown as Readonly<Record<string, unknown>> | undefined;
+  const [serverUrl, token] = [textIn(engine?.url), textIn(engine?.token)];
+  return serverUrl && token ? { serverUrl, token } : null;
 }
 
 /**
@@ -21,8 +23,7 @@ export function credentialsOf(room: Room): Credentials | null {
  * private field of Room.ts; null while the server has not told it, or if a later version keeps it elsewhere.
  */
 export function sidOf(room: Room): string | null {
-  const { roomInfo } = room as unknown as { readonly roomInfo?: { readonly sid?: unknown } };
-  return typeof roomInfo?.sid === "string" && roomInfo.sid !== "" ? roomInfo.sid : null;
+  return textIn((room as unknown as { readonly roomInfo?: { readonly sid?: unknown } }).roomInfo?.sid);
 }
 
 /**
@@ -30,13 +31,12 @@ export function sidOf(room: Room): string | null {
  * grows also while nobody speaks. Null while there is no connection.
  */
 export async function received(room: Room): Promise<number | null> {
-  const connections = room.engine?.pcManager;
+  const { publisher, subscriber } = room.engine?.pcManager ?? {};
   let total: number | null = null;
-  for (const connection of [connections?.publisher, connections?.subscriber]) {
-    const report = await connection?.getStats();
-    for (const each of report?.values() ?? []) {
-      if (each.type !== "candidate-pair" || each.nominated !== true) continue;
-      total = (total ?? 0) + (each.bytesReceived ?? 0) + (each.responsesReceived ?? 0) + (each.requestsReceived ?? 0);
+  for (const connection of [publisher, subscriber]) {
+    for (const each of (await connection?.getStats())?.values() ?? []) {
+      if (!each.nominated) continue; // only candidate pairs are
+      total = (total ?? 0) + (each.bytesReceived ?? 0) + (each.responsesReceived ?? 0);
     }
   }
   return total;

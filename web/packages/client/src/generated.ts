@@ -9,43 +9,34 @@ export const AUTHORS = ["agent", "user", "operator", "app", "system"] as const;
 export type Author = (typeof AUTHORS)[number];
 
 /** How it went. */
-export const OUTCOMES = ["finished", "abandoned", "failed"] as const;
-export type Outcome = (typeof OUTCOMES)[number];
+export type Outcome = "finished" | "abandoned" | "failed";
 
-export interface Reason {
-  readonly by: Author;
-  readonly outcome: Outcome;
-  /** What the user reads, unless the policy has other words. */
-  readonly message: string;
-}
-
-/** The reasons for which a session ends; a later version may know more of them. */
-export const REASONS: Readonly<Record<string, Reason>> = {
-  completed: { by: "agent", outcome: "finished", message: "The conversation is complete. Thank you." },
-  transferred: { by: "agent", outcome: "finished", message: "You have been transferred." },
-  time_limit: { by: "system", outcome: "finished", message: "The time for this conversation is over." },
-  user_ended: { by: "user", outcome: "finished", message: "You ended the conversation." },
-  caller_hung_up: { by: "user", outcome: "finished", message: "The call has ended." },
-  user_left: { by: "user", outcome: "abandoned", message: "The conversation ended because you left." },
-  user_lost: { by: "user", outcome: "abandoned", message: "The conversation ended because your connection was lost." },
-  user_away: { by: "user", outcome: "abandoned", message: "The conversation ended because nobody answered." },
-  user_never_joined: {
-    by: "user",
-    outcome: "abandoned",
-    message: "The conversation was closed because nobody joined in time.",
-  },
-  call_failed: { by: "system", outcome: "failed", message: "The call could not be connected." },
-  voicemail: { by: "system", outcome: "finished", message: "The call was answered by a machine." },
-  agent_left: { by: "agent", outcome: "finished", message: "The conversation is over." },
-  operator_ended: { by: "operator", outcome: "finished", message: "The conversation was ended by the organizer." },
-  removed: { by: "operator", outcome: "finished", message: "You were removed from the conversation." },
-  room_deleted: { by: "app", outcome: "finished", message: "The conversation is over." },
-  agent_failed: { by: "system", outcome: "failed", message: "The conversation ended because of a technical problem." },
-  model_failed: { by: "system", outcome: "failed", message: "The conversation ended because of a technical problem." },
-  agent_unavailable: {
-    by: "system",
-    outcome: "failed",
-    message: "Nobody is available right now. Please try again later.",
-  },
-  room_lost: { by: "system", outcome: "failed", message: "The conversation ended because of a technical problem." },
+/** How it went, by the reason for which a session ends; a later version may know more of them. */
+export const OUTCOME_OF: Readonly<Record<string, Outcome>> = {
+  completed: "finished",
+  transferred: "finished",
+  time_limit: "finished",
+  user_ended: "finished",
+  caller_hung_up: "finished",
+  user_left: "abandoned",
+  user_lost: "abandoned",
+  user_away: "abandoned",
+  user_never_joined: "abandoned",
+  call_failed: "failed",
+  voicemail: "finished",
+  agent_left: "finished",
+  operator_ended: "finished",
+  removed: "finished",
+  room_deleted: "finished",
+  agent_failed: "failed",
+  model_failed: "failed",
+  agent_unavailable: "failed",
+  room_lost: "failed",
 };
+
+/** Ends of one page alone, which no record tells. */
+export const OWN_ENDS = {
+  user_ended: { by: "user", message: "You ended the conversation." },
+  user_left: { by: "user", message: "The conversation ended because you left." },
+  removed: { by: "operator", message: "You were removed from the conversation." },
+} as const;

@@ -1,14 +1,25 @@
 export type { Guest } from "./access";
 export { type ControlPlane, controlPlane, type EndAnswer, type Evidence, type Standing } from "./control";
-export { type Author, type Outcome, REASONS, type Reason, type State } from "./generated";
-export { type Memory, tabIdentity } from "./memory";
-export type { AgentActivity, ConnectFailure, Ended, Happened, Model, Obstacle, Quality, View } from "./model";
+export type { Author, Outcome, State } from "./generated";
+export { tabIdentity } from "./identity";
+export type {
+  AgentActivity,
+  ConnectFailure,
+  Ended,
+  Happened,
+  Line,
+  Model,
+  Obstacle,
+  Quality,
+  Speaker,
+  Tell,
+  View,
+} from "./model";
 export { INITIAL } from "./model";
-export type { Page, PageEvents } from "./page";
+export type { Page, PageEvent } from "./page";
 export { parseRecord, RECORD_KEY, type SessionRecord } from "./record";
 export { reduce, replay } from "./reduce";
 export { agentIn } from "./room-events";
-export { type Microphone, Session, type SessionOptions } from "./session";
-export { Store } from "./store";
+export { createSession, type Inside, type Microphone, type Session, type SessionOptions } from "./session";
+export { createStore, type Store } from "./store";
 export { type TokenAnswer, type TokenRequest, type TokenSource, tokenEndpoint } from "./token";
-export { countAnswers, type Line, type Speaker } from "./transcript";

@@ -5,7 +5,18 @@
 import type { DisconnectReason } from "livekit-client";
 import type { Author, Outcome } from "./generated";
 import type { SessionRecord } from "./record";
-import type { Line } from "./transcript";
+
+export type Speaker = "user" | "agent";
+
+/** Of the conversation in writing. */
+export interface Line {
+  readonly id: string;
+  readonly speaker: Speaker;
+  readonly text: string;
+  /** Still growing or still being corrected when false. */
+  readonly final: boolean;
+  readonly typed: boolean;
+}
 
 export type AgentActivity = "listening" | "thinking" | "speaking";
 
@@ -47,8 +58,6 @@ export interface Ended {
   readonly outcome: Outcome | null;
   /** For the user, in words. */
   readonly message: string;
-  /** Whether `message` is the policy's or the agent's own, rather than the default words of the reason. */
-  readonly worded: boolean;
   readonly detail: string | null;
 }
 
@@ -58,7 +67,7 @@ export type Closure = "deleted" | "removed" | "not_found";
 export type Happened =
   /** `quiet` when the page tries by itself what it already shows as lost. */
   | { readonly type: "ConnectionBegun"; readonly at: number; readonly quiet: boolean }
-  | { readonly type: "RoomNamed"; readonly room: string; readonly session: string | null }
+  | { readonly type: "RoomNamed"; readonly at: number; readonly room: string; readonly session: string | null }
   /** With the room's sid, once the server has told it. */
   | { readonly type: "Connected"; readonly at: number; readonly sid: string | null }
   | { readonly type: "RoomSeen"; readonly at: number; readonly sid: string }
@@ -90,17 +99,19 @@ export type Happened =
       readonly activity: AgentActivity | "initializing";
     }
   | { readonly type: "AgentLeft"; readonly at: number }
-  /** The conversation had begun at that time before the page was loaded again. */
-  | { readonly type: "LiveRecalled"; readonly at: number }
-  /** It had ended, too. */
-  | { readonly type: "EndRecalled"; readonly at: number; readonly view: Ended }
-  | { readonly type: "PlaybackChanged"; readonly allowed: boolean }
-  | { readonly type: "MicrophoneChanged"; readonly on: boolean }
-  | { readonly type: "MicrophoneFailed" }
-  | { readonly type: "TypingChosen" }
-  | { readonly type: "QualityChanged"; readonly quality: Quality }
-  | { readonly type: "LineChanged"; readonly at: number; readonly line: Line }
+  | { readonly type: "PlaybackChanged"; readonly at: number; readonly allowed: boolean }
+  | { readonly type: "MicrophoneChanged"; readonly at: number; readonly on: boolean }
+  | { readonly type: "MicrophoneFailed"; readonly at: number }
+  | { readonly type: "QualityChanged"; readonly at: number; readonly quality: Quality }
+  | { readonly type: "LinesChanged"; readonly at: number; readonly lines: readonly Line[] }
+  /** What a tab remembers of before the page was loaded again. */
+  | { readonly type: "Recalled"; readonly at: number; readonly known: Partial<Model> }
   | { readonly type: "EndRequested"; readonly at: number };
+
+type WithoutTime<Event> = Event extends Happened ? Omit<Event, "at"> : never;
+
+/** Say what happened just now. */
+export type Tell = (happened: WithoutTime<Happened>) => void;
 
 export type Link =
   | { readonly is: "connecting" }
@@ -117,9 +128,7 @@ export type Link =
   | { readonly is: "unexplained"; readonly how: Closure; readonly kept: boolean }
   | { readonly is: "failed"; readonly failure: "token" | "server" }
   | { readonly is: "taken_over" }
-  | { readonly is: "left"; readonly reason: "user_ended" | "user_left" }
-  /** Ended before the page was loaded again. */
-  | { readonly is: "over"; readonly view: Ended };
+  | { readonly is: "left"; readonly reason: "user_ended" | "user_left" };
 
 /** Everything that was told, and the view that follows from it. */
 export interface Model {

@@ -1,33 +1,18 @@
 /** The browser around the session: network, visibility, coming and going. */
 
-export interface PageEvents {
-  online(): void;
-  offline(): void;
-  hidden(): void;
-  visible(): void;
-  /** The page goes away, perhaps to come back by the browser's back button. */
-  leaving(): void;
-  returned(): void;
-}
+/** `pagehide`: the page goes away, perhaps to come back by the browser's back button (`pageshow`). */
+export type PageEvent = "online" | "offline" | "hidden" | "visible" | "pagehide" | "pageshow";
 
-export interface Page {
-  /** Tell these events from now on. Returns how to stop. */
-  watch(events: PageEvents): () => void;
-}
+/** Tell these events from now on. Returns how to stop. */
+export type Page = (tell: (event: PageEvent) => void) => () => void;
 
-export const browserPage: Page = {
-  watch(events) {
-    const away = new AbortController();
-    const on = (target: EventTarget, type: string, tell: (event: Event) => void) =>
-      target.addEventListener(type, tell, { signal: away.signal });
-    on(window, "online", () => events.online());
-    on(window, "offline", () => events.offline());
-    on(document, "visibilitychange", () => (document.hidden ? events.hidden() : events.visible()));
-    on(window, "pagehide", () => events.leaving());
-    on(window, "pageshow", (event) => {
-      if ((event as PageTransitionEvent).persisted) events.returned();
-    });
-    if (!navigator.onLine) events.offline();
-    return () => away.abort();
-  },
+export const browserPage: Page = (tell) => {
+  const away = new AbortController();
+  const { signal } = away;
+  for (const type of ["online", "offline", "pagehide", "pageshow"] as const) {
+    addEventListener(type, () => tell(type), { signal });
+  }
+  document.addEventListener("visibilitychange", () => tell(document.hidden ? "hidden" : "visible"), { signal });
+  if (!navigator.onLine) tell("offline");
+  return () => away.abort();
 };

@@ -2,11 +2,13 @@
  * The session's state object, as everybody in the room sees it: in the room's metadata, on a data topic, or, while the
  * control plane is out of reach, in the agent's own attribute.
  */
-
 import { STATES, type State } from "./generated";
+import { objectIn, textIn } from "./json";
 
 /** Key of the room metadata, name of the data topic and of the agent's attribute. */
 export const RECORD_KEY = "roomkeeper";
+
+const TEXTS = ["since", "now", "until", "reason", "by", "message", "detail"] as const;
 
 export interface SessionRecord {
   readonly session: string;
@@ -28,31 +30,19 @@ export interface SessionRecord {
 
 /** Read the object from JSON text or from a parsed value; null when it is not one. */
 export function parseRecord(raw: unknown): SessionRecord | null {
-  const value = typeof raw === "string" ? parseJson(raw) : raw;
-  if (!isObject(value)) return null;
+  const value = objectIn(raw);
+  const { v, session, seq, provisional } = value;
   const state = STATES.find((each) => each === value.state);
-  if (value.v !== 1 || typeof value.session !== "string" || typeof value.seq !== "number" || state === undefined) {
-    return null;
-  }
-  return {
-    session: value.session,
-    seq: value.seq,
-    state,
-    since: text(value.since),
-    now: text(value.now),
-    until: text(value.until),
-    reason: text(value.reason),
-    by: text(value.by),
-    message: text(value.message),
-    detail: text(value.detail),
-    provisional: value.provisional === true,
-  };
+  if (v !== 1 || typeof session !== "string" || typeof seq !== "number" || !state) return null;
+  const texts = Object.fromEntries(TEXTS.map((key) => [key, textIn(value[key])]));
+  return { session, seq, state, provisional: provisional === true, ...(texts as TextsOf<typeof TEXTS>) };
 }
+
+type TextsOf<Keys extends readonly string[]> = Record<Keys[number], string | null>;
 
 /** Read the object out of a room's metadata, which other applications share. */
 export function recordInMetadata(metadata: string | undefined): SessionRecord | null {
-  const value = parseJson(metadata ?? "");
-  return isObject(value) ? parseRecord(value[RECORD_KEY]) : null;
+  return parseRecord(objectIn(metadata)[RECORD_KEY]);
 }
 
 /**
@@ -60,9 +50,7 @@ export function recordInMetadata(metadata: string | undefined): SessionRecord | 
  * used again) is not about this page.
  */
 export function later(known: SessionRecord | null, seen: SessionRecord): SessionRecord {
-  if (known === null) return seen;
-  if (known.session !== seen.session || known.state === "ended") return known;
-  return seen.seq > known.seq ? seen : known;
+  return known && (known.session !== seen.session || known.state === "ended" || seen.seq <= known.seq) ? known : seen;
 }
 
 /**
@@ -70,23 +58,9 @@ export function later(known: SessionRecord | null, seen: SessionRecord): Session
  * that it is ending knows something that the control plane cannot know while the two are cut off.
  */
 export function ruling(record: SessionRecord | null, provisional: SessionRecord | null): SessionRecord | null {
-  if (record === null || provisional === null) return record ?? provisional;
-  if (record.state === "ended" || record.state === "ending") return record;
-  return provisional.state === "ended" || provisional.state === "ending" ? provisional : record;
+  return record && (isOver(record) || !isOver(provisional)) ? record : provisional;
 }
 
-function parseJson(raw: string): unknown {
-  try {
-    return JSON.parse(raw);
-  } catch {
-    return null;
-  }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function text(value: unknown): string | null {
-  return typeof value === "string" && value !== "" ? value : null;
+function isOver(record: SessionRecord | null): boolean {
+  return record?.state === "ending" || record?.state === "ended";
 }

@@ -8,33 +8,13 @@ const SPREAD = 0.3;
 /** Milliseconds after which livekit-client gives up and leaves the trying to us, who ask the session's state first. */
 const GIVE_UP_AFTER = 30_000;
 
-/** Milliseconds; `tries` is how often it was tried already, `random` from 0 to 1. */
-export function pauseBefore(tries: number, random: number): number {
-  const pause = PAUSES[Math.min(tries, PAUSES.length - 1)] ?? 0;
-  return pause * (1 + SPREAD * (2 * random - 1));
+/** Milliseconds; `tries` is how often it was tried already. */
+export function pauseBefore(tries: number): number {
+  return (PAUSES[tries] ?? 3_000) * (1 + SPREAD * (2 * Math.random() - 1));
 }
 
 /** For livekit-client, whose own pauses grow to 7 s: a network that is back should be used at once. */
 export const RECONNECT_POLICY: ReconnectPolicy = {
   nextRetryDelayInMs: ({ retryCount, elapsedMs }) =>
-    elapsedMs > GIVE_UP_AFTER ? null : retryCount === 0 ? 0 : pauseBefore(retryCount - 1, Math.random()),
+    elapsedMs > GIVE_UP_AFTER ? null : retryCount && pauseBefore(retryCount - 1),
 };
-
-/** A wait that can be cut short. */
-export class Pause {
-  #end: (() => void) | null = null;
-
-  /** Wait that many milliseconds, or until `cut` is called. */
-  async take(milliseconds: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#end = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#end = null;
-  }
-
-  readonly cut = (): void => this.#end?.();
-}

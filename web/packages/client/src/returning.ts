@@ -3,21 +3,26 @@
  * the session lives. The control plane is asked first: with a token of before, joining may make a room anew that was
  * deleted, with a new agent that remembers nothing.
  */
+import type { Room } from "livekit-client";
 import type { Standing } from "./control";
-import type { Happened, Link, Model } from "./model";
+import type { Link, Model, Tell } from "./model";
 import { recordInMetadata } from "./record";
-import { Pause, pauseBefore } from "./retry";
+import { pauseBefore } from "./retry";
 
 /** Milliseconds between two questions about a room that was closed. */
 const CLOSED_EVERY_MS = 500;
 /** Milliseconds to wait for a closure's reason; the control plane may have to infer it from two looks at the room. */
-const CLOSED_LIMIT_MS = { deleted: 30_000, not_found: 30_000, removed: 8_000 } as const;
+const CLOSED_LIMIT_MS = 30_000;
+/** The same where LiveKit has named one. */
+const REMOVED_LIMIT_MS = 8_000;
 /** Milliseconds for a room that was made anew to be adopted by the session. */
 const ASTRAY_LIMIT_MS = 10_000;
 
 export interface Ways {
-  model(): Model;
-  tell(happened: Happened): void;
+  readonly room: Room;
+  readonly latest: () => Model;
+  readonly clock: () => number;
+  readonly tell: Tell;
   /** Ask how the session stands; what is known is told by then. */
   ask(): Promise<Standing>;
   /** Join; `fresh` with a new token. Never rejects. */
@@ -25,119 +30,97 @@ export interface Ways {
   /** Whether joining is possible at all. */
   possible(): boolean;
   leave(): Promise<void>;
-  /** The room's metadata. */
-  metadata(): string | undefined;
 }
 
 type Trouble = Extract<Link, { is: "lost" | "closed" | "astray" | "failed" }>;
 
-export class Returning {
-  readonly #ways: Ways;
-  readonly #clock: () => number;
-  readonly #pause = new Pause();
-  #busy = false;
-  #stopped = false;
-  #tries = 0;
-
-  constructor(ways: Ways, clock: () => number) {
-    this.#ways = ways;
-    this.#clock = clock;
-  }
-
+export interface Returning {
   /** Look whether there is something to do, and do it. Call it after every change. */
-  attend(): void {
-    this.#stopped = false;
-    if (!this.#busy && this.#trouble() !== null) void this.#work();
-  }
-
+  attend(): void;
   /** Do not wait with the next try: something changed for the better, or the user asks for it. */
-  hurry(): void {
-    this.#tries = 0;
-    this.#pause.cut();
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#pause.cut();
-  }
-
-  /** What is to be put right; null when nothing is. */
-  #trouble(): Trouble | null {
-    const { view, link, endRequested } = this.#ways.model();
-    if (this.#stopped || view.state === "ended") return null;
-    switch (link.is) {
-      case "closed":
-      case "astray":
-        return link;
-      case "lost":
-        return endRequested || !this.#ways.possible() ? null : link;
-      case "failed":
-        return link.failure === "token" || endRequested || !this.#ways.possible() ? null : link;
-      default:
-        return null;
-    }
-  }
-
-  async #work(): Promise<void> {
-    this.#busy = true;
-    this.#tries = 0;
-    let kind: Trouble["is"] | null = null;
-    let begunAt = this.#clock();
-    try {
-      for (let trouble = this.#trouble(); trouble !== null; trouble = this.#trouble()) {
-        if (trouble.is !== kind) {
-          this.#tries = 0;
-          kind = trouble.is;
-          begunAt = this.#clock();
-        }
-        // Also before the first try to get back in: a page that is going away must not be seen to return.
-        await this.#pause.take(pauseFor(trouble, this.#tries));
-        this.#tries += 1;
-        const still = this.#trouble();
-        if (still?.is === kind) await this.#step(still, this.#clock() - begunAt);
-      }
-    } finally {
-      this.#busy = false;
-    }
-  }
-
-  async #step(trouble: Trouble, elapsed: number): Promise<void> {
-    const standing = await this.#ways.ask();
-    if (this.#trouble()?.is !== trouble.is) return;
-    switch (trouble.is) {
-      case "lost":
-      case "failed":
-        return this.#ways.join(false);
-      case "closed":
-        if (standing.is === "unknown") this.#giveUp(false);
-        else if (elapsed > CLOSED_LIMIT_MS[trouble.how]) this.#giveUp(true);
-        else if (trouble.how === "not_found" && standing.is === "known") await this.#ways.join(true);
-        return;
-      case "astray":
-        return this.#findOut(trouble.sid, standing, elapsed);
-    }
-  }
-
-  /** Is this the session's new room, or one that nobody wanted? */
-  async #findOut(sid: string, standing: Standing, elapsed: number): Promise<void> {
-    const written = recordInMetadata(this.#ways.metadata());
-    const { session } = this.#ways.model();
-    if (written !== null && written.session === session && written.state !== "ended") {
-      this.#ways.tell({ type: "RoomAccepted", at: this.#clock(), sid });
-    } else if (standing.is === "unknown") {
-      this.#giveUp(false);
-      await this.#ways.leave();
-    } else if (elapsed > ASTRAY_LIMIT_MS) {
-      await this.#ways.leave();
-    }
-  }
-
-  #giveUp(kept: boolean): void {
-    this.#ways.tell({ type: "NothingKnown", at: this.#clock(), kept });
-  }
+  hurry(): void;
+  stop(): void;
 }
 
-function pauseFor(trouble: Trouble, tries: number): number {
-  if (trouble.is === "lost" || trouble.is === "failed") return pauseBefore(tries, Math.random());
-  return tries === 0 ? 0 : CLOSED_EVERY_MS;
+export function returning({ room, latest, clock, tell, ask, join, possible, leave }: Ways): Returning {
+  let busy = false;
+  let stopped = false;
+  let tries = 0;
+  let cutPause = () => {};
+
+  /** What is to be put right; null when nothing is. */
+  const troubleNow = (): Trouble | null => {
+    const { view, link, endRequested } = latest();
+    if (stopped || view.state === "ended") return null;
+    if (link.is === "closed" || link.is === "astray") return link;
+    const joinable = link.is === "lost" || (link.is === "failed" && link.failure !== "token");
+    return joinable && !endRequested && possible() ? link : null;
+  };
+
+  const pause = (milliseconds: number) =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      cutPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+
+  const giveUp = (kept: boolean) => tell({ type: "NothingKnown", kept });
+
+  const step = async (trouble: Trouble, elapsed: number) => {
+    const standing = await ask();
+    if (troubleNow()?.is !== trouble.is) return;
+    const unknown = standing.is === "unknown";
+    if (trouble.is === "closed") {
+      const { how } = trouble;
+      if (unknown || elapsed > (how === "removed" ? REMOVED_LIMIT_MS : CLOSED_LIMIT_MS)) giveUp(!unknown);
+      else if (how === "not_found" && standing.is === "known") await join(true);
+    } else if (trouble.is === "astray") {
+      // Is this the session's new room, or one that nobody wanted?
+      const written = recordInMetadata(room.metadata);
+      if (written && written.session === latest().session && written.state !== "ended") {
+        tell({ type: "RoomAccepted", sid: trouble.sid });
+      } else if (unknown || elapsed > ASTRAY_LIMIT_MS) {
+        if (unknown) giveUp(false);
+        await leave();
+      }
+    } else await join(false);
+  };
+
+  const work = async () => {
+    busy = true;
+    let kind: Trouble["is"] | null = null;
+    let begunAt = 0;
+    for (let trouble = troubleNow(); trouble; trouble = troubleNow()) {
+      if (trouble.is !== kind) {
+        tries = 0;
+        kind = trouble.is;
+        begunAt = clock();
+      }
+      // Also before the first try to get back in: a page that is going away must not be seen to return.
+      const joins = kind === "lost" || kind === "failed";
+      await pause(joins ? pauseBefore(tries) : tries && CLOSED_EVERY_MS);
+      tries += 1;
+      const still = troubleNow();
+      if (still?.is === kind) await step(still, clock() - begunAt);
+    }
+    busy = false;
+  };
+
+  const hurry = () => {
+    tries = 0;
+    cutPause();
+  };
+  return {
+    attend() {
+      stopped = false;
+      if (!busy) void work();
+    },
+    hurry,
+    stop() {
+      stopped = true;
+      cutPause();
+    },
+  };
 }

@@ -2,47 +2,44 @@
 import { type Happened, INITIAL, type Model } from "./model";
 import { reduce } from "./reduce";
 
-export class Store {
-  #model: Model;
-  /** What subscribers see: the model, without the counting of bytes that changes nothing else. */
-  #shown: Model;
-  readonly #subscribers = new Set<(model: Model, before: Model) => void>();
-
-  constructor(model: Model = INITIAL) {
-    this.#model = model;
-    this.#shown = model;
-  }
-
+export interface Store {
   /** The latest model, for those who decide by it. */
-  get model(): Model {
-    return this.#model;
-  }
-
-  readonly snapshot = (): Model => this.#shown;
-
+  readonly latest: () => Model;
+  /** What subscribers see: the model, without the counting of bytes that changes nothing else. */
+  readonly snapshot: () => Model;
   /** Be called after every change; call what is returned to stop that. */
-  readonly subscribe = (subscriber: (model: Model, before: Model) => void): (() => void) => {
-    this.#subscribers.add(subscriber);
-    return () => this.#subscribers.delete(subscriber);
-  };
-
-  readonly tell = (happened: Happened): void => {
-    const before = this.#model;
-    this.#model = reduce(before, happened);
-    if (this.#model === before) return;
-    const onlyCounted = happened.type === "Received" && this.#model.stalledSince === before.stalledSince;
-    if (!onlyCounted) this.#show();
-  };
-
+  readonly subscribe: (subscriber: (model: Model, before: Model) => void) => () => void;
+  readonly tell: (happened: Happened) => void;
   /** Begin a new life: another session takes place in the same room object. */
-  reset(): void {
-    this.#model = INITIAL;
-    this.#show();
-  }
+  readonly reset: () => void;
+}
 
-  #show(): void {
-    const before = this.#shown;
-    this.#shown = this.#model;
-    for (const subscriber of [...this.#subscribers]) subscriber(this.#shown, before);
-  }
+export function createStore(latest: Model = INITIAL): Store {
+  let shown = latest;
+  const subscribers = new Set<(model: Model, before: Model) => void>();
+
+  const show = () => {
+    const before = shown;
+    shown = latest;
+    for (const each of [...subscribers]) each(shown, before);
+  };
+
+  return {
+    latest: () => latest,
+    snapshot: () => shown,
+    subscribe(subscriber) {
+      subscribers.add(subscriber);
+      return () => subscribers.delete(subscriber);
+    },
+    tell(happened) {
+      const before = latest;
+      latest = reduce(before, happened);
+      const onlyCounted = happened.type === "Received" && latest.stalledSince === before.stalledSince;
+      if (latest !== before && !onlyCounted) show();
+    },
+    reset() {
+      latest = INITIAL;
+      show();
+    },
+  };
 }

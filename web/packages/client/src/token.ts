@@ -1,4 +1,6 @@
 /** LiveKit's standard token source, read so that a refusal keeps its meaning. */
+import { call } from "./http";
+import { objectIn, textIn } from "./json";
 import { parseRecord, type SessionRecord } from "./record";
 
 export interface TokenRequest {
@@ -16,9 +18,6 @@ export type TokenAnswer =
 
 export type TokenSource = (request: TokenRequest) => Promise<TokenAnswer>;
 
-/** The participant attribute, in tokens of Roomkeeper, that names the session. */
-const SESSION_ATTRIBUTE = "roomkeeper.session";
-
 /** Milliseconds. */
 const TIMEOUT_MS = 10_000;
 
@@ -29,25 +28,22 @@ const TIMEOUT_MS = 10_000;
  */
 export function tokenEndpoint(url: string, invite: string | null = null): TokenSource {
   return async ({ identity, name, room }) => {
-    try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: {
-          "Content-Type": "application/json",
-          ...(invite === null ? {} : { Authorization: `Bearer ${invite}` }),
-        },
-        body: JSON.stringify({
-          participant_identity: identity,
-          participant_name: name,
-          ...(room === null ? {} : { room_name: room }),
-        }),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      return await read(response);
-    } catch {
-      // Offline, timed out or not JSON. The error is dropped: its words are the browser's, not the user's.
-      return { is: "unreachable" };
+    const request = {
+      participant_identity: identity,
+      participant_name: name,
+      ...(room !== null && { room_name: room }),
+    };
+    const answer = await call(url, invite, request, TIMEOUT_MS);
+    // A page in the place of an answer is that of a network which wants its user to sign in first.
+    if (answer === null || (answer.status < 300 && answer.body === null)) return { is: "unreachable" };
+    const body = objectIn(answer.body);
+    if (answer.status === 410) {
+      // The state object is the answer itself, or stands in a problem document (RFC 9457) under its usual key.
+      return { is: "ended", record: parseRecord(body) ?? parseRecord(body.roomkeeper) };
     }
+    const [serverUrl, token] = [textIn(body.server_url), textIn(body.participant_token)];
+    if (answer.status >= 300 || serverUrl === null || token === null) return { is: "refused" };
+    return { is: "granted", serverUrl, token, room: textIn(body.room_name) };
   };
 }
 
@@ -61,46 +57,19 @@ export interface Claims {
 
 /** What a token says of itself. It is not verified: the page only learns from it where it was sent. */
 export function claimsOf(token: string): Claims {
-  const claims = payloadOf(token);
-  const [video, attributes] = [claims.video, claims.attributes].map((each) => (isObject(each) ? each : {}));
-  const session = attributes?.[SESSION_ATTRIBUTE];
+  const { exp, video, attributes } = objectIn(payloadOf(token));
   return {
-    room: typeof video?.room === "string" ? video.room : null,
-    session: typeof session === "string" ? session : null,
-    expiresAt: typeof claims.exp === "number" ? claims.exp * 1000 : Number.POSITIVE_INFINITY,
+    room: textIn(objectIn(video).room),
+    session: textIn(objectIn(attributes)["roomkeeper.session"]),
+    expiresAt: Number(exp) * 1000 || Number.POSITIVE_INFINITY,
   };
 }
 
-function payloadOf(token: string): Record<string, unknown> {
+function payloadOf(token: string): string | null {
   try {
-    const [, payload = ""] = token.split(".");
-    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (each) =>
-      each.charCodeAt(0),
-    );
-    const claims: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    return isObject(claims) ? claims : {};
+    const bytes = atob(token.split(".")[1]?.replaceAll("-", "+").replaceAll("_", "/") ?? "");
+    return new TextDecoder().decode(Uint8Array.from(bytes, (each) => each.charCodeAt(0)));
   } catch {
-    return {};
+    return null;
   }
-}
-
-async function read(response: Response): Promise<TokenAnswer> {
-  if (response.status === 410) return { is: "ended", record: await recordIn(response) };
-  if (response.status >= 500) return { is: "unreachable" };
-  if (!response.ok) return { is: "refused" };
-  const body: unknown = await response.json();
-  const answer = isObject(body) ? body : {};
-  const { server_url: serverUrl, participant_token: token, room_name: room } = answer;
-  if (typeof serverUrl !== "string" || typeof token !== "string") return { is: "refused" };
-  return { is: "granted", serverUrl, token, room: typeof room === "string" ? room : null };
-}
-
-/** The state object is the answer itself, or stands in a problem document (RFC 9457) under its usual key. */
-async function recordIn(response: Response): Promise<SessionRecord | null> {
-  const body: unknown = await response.json().catch(() => null);
-  return parseRecord(body) ?? (isObject(body) ? (parseRecord(body.roomkeeper) ?? parseRecord(body.state)) : null);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -6,49 +6,42 @@ const KEPT = 40;
 /** Sent in a minute; the control plane takes 60. */
 const A_MINUTE = 40;
 
-export class Witness {
-  readonly #clock: () => number;
-  readonly #send: (evidence: Evidence) => Promise<boolean>;
-  readonly #waiting: Evidence[] = [];
-  #sent: number[] = [];
-  #sending = false;
-
-  /**
-   * @param clock - Milliseconds since the epoch.
-   * @param send - Resolves to whether it need not be sent again.
-   */
-  constructor(clock: () => number, send: (evidence: Evidence) => Promise<boolean>) {
-    this.#clock = clock;
-    this.#send = send;
-  }
-
+export interface Witness {
   /** Note what was seen, and send it if possible. Never a message of livekit-client: those may carry the token. */
-  note(what: string, data: Evidence["data"] = {}): void {
-    this.#waiting.push({ what, data, said_at: this.#clock() });
-    if (this.#waiting.length > KEPT) this.#waiting.shift();
-    void this.flush();
-  }
-
+  note(what: string, data?: Evidence["data"]): void;
   /** Send this now, since there may be no later. */
-  noteLast(what: string): void {
-    void this.#send({ what, data: {}, said_at: this.#clock() });
-  }
-
+  noteLast(what: string): void;
   /** Send what waits, in order, until that fails. */
-  async flush(): Promise<void> {
-    if (this.#sending) return;
-    this.#sending = true;
-    try {
-      for (;;) {
-        const [first] = this.#waiting;
-        this.#sent = this.#sent.filter((at) => at > this.#clock() - 60_000);
-        if (first === undefined || this.#sent.length >= A_MINUTE || !(await this.#send(first))) return;
-        this.#sent.push(this.#clock());
-        const index = this.#waiting.indexOf(first);
-        if (index !== -1) this.#waiting.splice(index, 1);
-      }
-    } finally {
-      this.#sending = false;
+  flush(): Promise<void>;
+}
+
+/**
+ * @param clock - Milliseconds since the epoch.
+ * @param send - Resolves to whether it need not be sent again. Never rejects.
+ */
+export function witness(clock: () => number, send: (evidence: Evidence) => Promise<boolean>): Witness {
+  const waiting: Evidence[] = [];
+  let sent: number[] = [];
+  let sending = false;
+
+  const flush = async () => {
+    if (sending) return;
+    sending = true;
+    for (let first = waiting[0]; first; first = waiting[0]) {
+      sent = sent.filter((at) => at > clock() - 60_000);
+      if (sent.length >= A_MINUTE || !(await send(first))) break;
+      sent.push(clock());
+      if (waiting[0] === first) waiting.shift(); // else it made room meanwhile
     }
-  }
+    sending = false;
+  };
+  return {
+    note(what, data = {}) {
+      waiting.push({ what, data, said_at: clock() });
+      if (waiting.length > KEPT) waiting.shift();
+      void flush();
+    },
+    noteLast: (what) => void send({ what, data: {}, said_at: clock() }),
+    flush,
+  };
 }

@@ -1,5 +1,6 @@
 import { DisconnectReason, RoomEvent } from "livekit-client";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { say } from "../src/transcript";
 import { type Stage, stage, tokenFor, written } from "./support/stage";
 
 beforeEach(() => vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) }));
@@ -30,7 +31,7 @@ describe("the end", () => {
     scene.room.drop(DisconnectReason.ROOM_DELETED);
     await pass(10_000);
     expect(scene.shown).toEqual(["ended"]);
-    expect(view(scene)).toMatchObject({ reason: "completed", message: "Thank you!", worded: true });
+    expect(view(scene)).toMatchObject({ reason: "completed", message: "Thank you!" });
   });
 
   test("is asked for when LiveKit only says that the room is gone", async () => {
@@ -143,12 +144,12 @@ describe("the way back", () => {
 
   test("is not taken by a page that goes away", async () => {
     const scene = await talk();
-    scene.browser.leaving();
+    scene.browser("pagehide");
     scene.room.drop(DisconnectReason.CLIENT_INITIATED);
     await pass(150);
     expect(scene.room.tokens).toHaveLength(1);
     expect(scene.control.told).toContain("pagehide");
-    scene.browser.returned();
+    scene.browser("pageshow");
     await pass(50);
     expect(scene.room.state).toBe("connected");
   });
@@ -201,12 +202,12 @@ describe("the way back", () => {
 
   test("is hurried by a network that is back", async () => {
     const scene = await talk();
-    scene.browser.offline();
+    scene.browser("offline");
     scene.room.attempts.splice(0, 1, "refused");
     scene.room.drop(undefined);
     await pass(60_000);
     scene.room.attempts.splice(0, 1, "connects");
-    scene.browser.online();
+    scene.browser("online");
     await pass(400);
     expect(scene.room.state).toBe("connected");
   });
@@ -269,7 +270,7 @@ describe("joining", () => {
     const scene = stage();
     scene.tokens.answer = { is: "unreachable" };
     await pass(20_000);
-    expect(scene.shown).toEqual(["connecting", "blocked"]);
+    expect(scene.shown).toEqual(["blocked"]);
     expect(view(scene)).toMatchObject({ cause: "server" });
     scene.tokens.answer = { is: "granted", serverUrl: "ws://127.0.0.1:1", token: tokenFor(), room: "tea" };
     await pass(5_000);
@@ -295,9 +296,9 @@ describe("joining", () => {
 
   test("a reload brings the words and the beginning of the conversation back", async () => {
     const first = await talk();
-    await first.session.say("I repair clocks.");
+    await say(first.session, "I repair clocks.");
     const { liveAt } = first.session.snapshot();
-    first.browser.leaving();
+    first.browser("pagehide");
     first.session.close();
     const again = stage({ memory: first.memory, room: "tea" });
     await pass(1);
@@ -395,19 +396,19 @@ describe("the watch", () => {
   test("keeps what the browser saw until somebody takes it", async () => {
     const scene = await talk();
     scene.control.reachable = false;
-    scene.browser.offline();
-    scene.browser.hidden();
+    scene.browser("offline");
+    scene.browser("hidden");
     await pass(1_000);
     expect(scene.control.told).not.toContain("offline");
     scene.control.reachable = true;
-    scene.browser.online();
+    scene.browser("online");
     await pass(1);
     expect(scene.control.told.slice(-3)).toEqual(["offline", "hidden", "online"]);
   });
 
   test("says less than the control plane would refuse", async () => {
     const scene = await talk();
-    for (let each = 0; each < 200; each++) scene.browser.hidden();
+    for (let each = 0; each < 200; each++) scene.browser("hidden");
     await pass(1_000);
     expect(scene.control.told.length).toBeLessThanOrEqual(40);
   });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { countAnswers, type Line, type Speaker, withLine } from "../src/transcript";
+import type { Line, Speaker } from "../src";
+import { countAnswers, withLine } from "../src/transcript";
 
 const line = (id: string, text: string, final = false, speaker: Speaker = "user"): Line => ({
   id,

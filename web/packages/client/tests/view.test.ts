@@ -54,7 +54,11 @@ describe("what happened makes the view", () => {
     ["the agent is starting", [begun, connected, agent("initializing")], { state: "waiting", agentWasHere: false }],
     ["the agent listens", live, { state: "live", agent: "listening", needsGesture: false }],
     ["the agent thinks", [...live, agent("thinking")], { state: "live", agent: "thinking" }],
-    ["the browser plays no sound", [...live, { type: "PlaybackChanged", allowed: false }], { needsGesture: true }],
+    [
+      "the browser plays no sound",
+      [...live, { type: "PlaybackChanged", at: 4, allowed: false }],
+      { needsGesture: true },
+    ],
     ["the agent left without an end", [...live, agentLeft], { state: "waiting", agentWasHere: true }],
     ["the signal is lost", [...live, interrupted], { state: "reconnecting", since: 5 }],
     ["the signal is back", [...live, interrupted, restored], { state: "live" }],
@@ -87,9 +91,9 @@ describe("what happened makes the view", () => {
       { state: "ended", reason: "completed", message: "Thank you!" },
     ],
     [
-      "a reason without a message gets the default words",
-      [record("ended", { reason: "time_limit" })],
-      { message: "The time for this conversation is over." },
+      "a record tells who ended it and why; how that went follows",
+      [record("ended", { reason: "time_limit", by: "system", message: "Time is up." })],
+      { by: "system", outcome: "finished", message: "Time is up." },
     ],
     [
       "a reason nobody knows is shown as it is",
@@ -124,7 +128,7 @@ describe("what happened makes the view", () => {
     ],
     [
       "closed, and the record came",
-      [...live, disconnected(DisconnectReason.ROOM_DELETED), record("ended", { reason: "room_deleted" })],
+      [...live, disconnected(DisconnectReason.ROOM_DELETED), record("ended", { reason: "room_deleted", by: "app" })],
       { state: "ended", reason: "room_deleted", by: "app" },
     ],
     [
@@ -224,8 +228,12 @@ describe("what happened makes the view", () => {
       [...live, received(10, 7), received(10 + STALL_MS, 7), { ...interrupted, at: 9_000 }],
       { state: "reconnecting", since: 10 },
     ],
-    ["the microphone fails", [...live, { type: "MicrophoneFailed" }], { state: "blocked", cause: "microphone" }],
-    ["the user types instead", [...live, { type: "MicrophoneFailed" }, { type: "TypingChosen" }], { state: "live" }],
+    ["the microphone fails", [...live, { type: "MicrophoneFailed", at: 4 }], { state: "blocked", cause: "microphone" }],
+    [
+      "the user types instead",
+      [...live, { type: "MicrophoneFailed", at: 4 }, { type: "MicrophoneChanged", at: 5, on: false }],
+      { state: "live" },
+    ],
   ];
   test.each(cases)("%s", (_, events, expected) => {
     expect(replay(events).view).toMatchObject(expected);
@@ -254,7 +262,7 @@ describe("records", () => {
   });
 
   test("a token names the session before any record does", () => {
-    const named: Happened = { type: "RoomNamed", room: "r", session: "S_1" };
+    const named: Happened = { type: "RoomNamed", at: 1, room: "r", session: "S_1" };
     expect(replay([named, record("ended", { session: "S_2" })]).view.state).toBe("connecting");
     expect(replay([named, record("ended")]).view.state).toBe("ended");
   });
@@ -276,7 +284,7 @@ describe("the end is final", () => {
   const everything: Happened[] = [
     begun,
     connected,
-    { type: "RoomNamed", room: "another", session: "S_2" },
+    { type: "RoomNamed", at: 1, room: "another", session: "S_2" },
     failed("server"),
     failed("not_found"),
     seen("RM_9"),
@@ -293,12 +301,12 @@ describe("the end is final", () => {
     record("live", { session: "S_2" }),
     agent("speaking"),
     agentLeft,
-    { type: "PlaybackChanged", allowed: false },
-    { type: "MicrophoneChanged", on: true },
-    { type: "MicrophoneFailed" },
-    { type: "TypingChosen" },
-    { type: "QualityChanged", quality: "poor" },
-    { type: "LineChanged", at: 20, line: { id: "1", speaker: "agent", text: "Bye", final: true, typed: false } },
+    { type: "PlaybackChanged", at: 4, allowed: false },
+    { type: "MicrophoneChanged", at: 4, on: true },
+    { type: "MicrophoneFailed", at: 4 },
+    { type: "MicrophoneChanged", at: 5, on: false },
+    { type: "QualityChanged", at: 4, quality: "poor" },
+    { type: "LinesChanged", at: 20, lines: [{ id: "1", speaker: "agent", text: "Bye", final: true, typed: false }] },
     endRequested,
   ];
   test.each(everything.map((each) => [each.type, each] as const))("%s does not revert it", (_, happened) => {
@@ -309,7 +317,7 @@ describe("the end is final", () => {
 
   test("the last words are still written down", () => {
     const line = { id: "1", speaker: "agent", text: "Goodbye!", final: true, typed: false } as const;
-    expect(reduce(ended, { type: "LineChanged", at: 20, line }).lines).toEqual([line]);
+    expect(reduce(ended, { type: "LinesChanged", at: 20, lines: [line] }).lines).toEqual([line]);
   });
 
   test("the times of the conversation are those of the first live moment and of the end", () => {

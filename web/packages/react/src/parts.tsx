@@ -2,20 +2,20 @@
 import type { Ended, View } from "@roomkeeper/client";
 import { type ComponentProps, type ReactNode, useEffect, useRef } from "react";
 import { useRoomkeeper } from "./use-roomkeeper";
-import { statusOf } from "./words";
 
 interface Anywhere {
   /** Where the control plane's calls begin; for a room that is not in a `RoomkeeperRoom`. */
-  readonly api?: string;
+  readonly api?: string | undefined;
 }
 
 interface StatusProps extends Anywhere, Omit<ComponentProps<"p">, "children"> {
-  readonly words?: (view: View) => string;
+  /** One sentence about what is shown; `statusOf` of `@roomkeeper/react/en` or of another language. */
+  readonly words: (view: View) => string;
 }
 
 /** Says how things stand, to the eye and to the screen reader. */
-export function SessionStatus({ words = statusOf, api, ...props }: StatusProps) {
-  const view = useRoomkeeper(api === undefined ? {} : { api });
+export function SessionStatus({ words, api, ...props }: StatusProps) {
+  const view = useRoomkeeper({ api });
   return (
     <p {...props} role="status" data-state={view.state}>
       {words(view)}
@@ -25,6 +25,7 @@ export function SessionStatus({ words = statusOf, api, ...props }: StatusProps) 
 
 interface EndScreenProps extends Anywhere, Omit<ComponentProps<"section">, "children" | "title"> {
   readonly title?: ReactNode;
+  /** Why it is over; the message that came with the end if left out. */
   readonly words?: (ended: Ended) => ReactNode;
   /** What comes next. */
   readonly children?: ReactNode;
@@ -32,7 +33,7 @@ interface EndScreenProps extends Anywhere, Omit<ComponentProps<"section">, "chil
 
 /** Nothing until the end; then that it is over, and why. Takes the focus, so that a screen reader says it. */
 export function EndScreen({ title = "The conversation is over", words, api, children, ...props }: EndScreenProps) {
-  const view = useRoomkeeper(api === undefined ? {} : { api });
+  const view = useRoomkeeper({ api });
   const heading = useRef<HTMLHeadingElement>(null);
   const ended = view.state === "ended";
   useEffect(() => {
@@ -54,7 +55,7 @@ interface ButtonProps extends Anywhere, ComponentProps<"button"> {}
 
 /** Ends the session when it is pressed. */
 export function EndButton({ children = "End", disabled, onClick, api, ...props }: ButtonProps) {
-  const { state, end } = useRoomkeeper(api === undefined ? {} : { api });
+  const { state, end } = useRoomkeeper({ api });
   return (
     <button
       type="button"

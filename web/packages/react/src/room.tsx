@@ -1,14 +1,16 @@
 import { RoomContext } from "@livekit/components-react";
 import {
   controlPlane,
+  createSession,
   type Microphone,
-  Session,
+  type Session,
+  type SessionOptions,
   type TokenSource,
   tabIdentity,
   tokenEndpoint,
 } from "@roomkeeper/client";
 import { type ReactNode, useEffect, useState } from "react";
-import { RoomkeeperContext, type RoomkeeperOptions, useRoomkeeper } from "./use-roomkeeper";
+import { type Callbacks, RoomkeeperContext, useRoomkeeper } from "./use-roomkeeper";
 
 interface Joining {
   /** The room to join; null for a new one. */
@@ -20,13 +22,14 @@ interface Joining {
   readonly name?: string;
   readonly microphone?: Microphone;
   readonly api?: string;
-  /** Whether to write down the conversation; leave it out when LiveKit's components do that. */
-  readonly transcript?: boolean;
+  /** Writes down the conversation; leave it out when LiveKit's components do that. */
+  readonly transcript?: SessionOptions["transcript"];
 }
 
-export type RoomkeeperRoomProps = Pick<RoomkeeperOptions, "onEnded" | "onBlocked"> & {
-  readonly children?: ReactNode;
-} & (Joining | { readonly session: Session });
+export type RoomkeeperRoomProps = Callbacks & { readonly children?: ReactNode } & (
+    | Joining
+    | { readonly session: Session }
+  );
 
 /**
  * Joins a room and stays in it for as long as the session lives. LiveKit's components work inside; what it is given at
@@ -36,42 +39,35 @@ export function RoomkeeperRoom({ children, onEnded, onBlocked, ...props }: Roomk
   const [session] = useState(() => ("session" in props ? props.session : sessionOf(props)));
   useEffect(() => {
     session.open();
-    return () => session.close();
+    return session.close;
   }, [session]);
   return (
     <RoomContext.Provider value={session.room}>
       <RoomkeeperContext.Provider value={session}>
-        <Callbacks {...(onEnded && { onEnded })} {...(onBlocked && { onBlocked })} />
+        <Calling onEnded={onEnded} onBlocked={onBlocked} />
         {children}
       </RoomkeeperContext.Provider>
     </RoomContext.Provider>
   );
 }
 
-function Callbacks(options: Pick<RoomkeeperOptions, "onEnded" | "onBlocked">): null {
-  useRoomkeeper(options);
+function Calling(callbacks: Callbacks): null {
+  useRoomkeeper(callbacks);
   return null;
 }
 
 function sessionOf({
   room,
   tokens = "/api/token",
-  identity,
+  identity = tabIdentity(sessionStorage),
   name = "",
-  microphone,
+  microphone = { on: true, deviceId: null },
   api = "/api",
   transcript,
 }: Joining) {
-  return new Session({
-    join: {
-      room,
-      tokens: typeof tokens === "string" ? tokenEndpoint(tokens) : tokens,
-      identity: identity ?? tabIdentity(sessionStorage),
-      name,
-      microphone: microphone ?? { on: true, deviceId: null },
-    },
+  return createSession({
+    join: { room, tokens: typeof tokens === "string" ? tokenEndpoint(tokens) : tokens, identity, name, microphone },
     control: controlPlane(api),
-    memory: sessionStorage,
-    transcript: transcript ?? false,
+    transcript,
   });
 }

@@ -3,19 +3,22 @@ import { useMaybeRoomContext } from "@livekit/components-react";
 import type { Ended, Model, Session, View } from "@roomkeeper/client";
 import type { Room } from "livekit-client";
 import { createContext, useContext, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
-import { sessionIn, watch } from "./shared";
+import { sessionIn } from "./shared";
 
 type Blocked = Extract<View, { state: "blocked" }>;
 
-export interface RoomkeeperOptions {
+export interface Callbacks {
   /** Called once, when the session has ended: the place for what `onDisconnected` does today. */
-  readonly onEnded?: (ended: Ended) => void;
+  readonly onEnded?: ((ended: Ended) => void) | undefined;
   /** Called each time the page cannot go on without its user. */
-  readonly onBlocked?: (blocked: Blocked & { retry(): Promise<void> }) => void;
+  readonly onBlocked?: ((blocked: Blocked & { retry(): Promise<void> }) => void) | undefined;
+}
+
+export interface RoomkeeperOptions extends Callbacks {
   /** The room to watch; that of the surrounding `LiveKitRoom`, `SessionProvider` or `RoomContext` if left out. */
-  readonly room?: Room;
+  readonly room?: Room | undefined;
   /** Where the control plane's calls begin; for a room that is not in a `RoomkeeperRoom`. */
-  readonly api?: string;
+  readonly api?: string | undefined;
 }
 
 interface Always {
@@ -33,23 +36,24 @@ export const RoomkeeperContext = createContext<Session | null>(null);
 export function useRoomkeeper({ onEnded, onBlocked, room, api }: RoomkeeperOptions = {}): Roomkeeper {
   const session = useKeptSession(room, api);
   const { view } = useModel(session);
-  const callbacks = useRef({ onEnded, onBlocked });
+  const callbacks = useRef<Callbacks>({});
+  const shown: Roomkeeper = useMemo(() => {
+    const { end, retry } = session;
+    return view.state === "blocked" ? { ...view, end, retry } : { ...view, end };
+  }, [view, session]);
   useEffect(() => {
     callbacks.current = { onEnded, onBlocked };
   });
   useEffect(() => {
-    if (view.state === "ended") callbacks.current.onEnded?.(view);
-    if (view.state === "blocked") callbacks.current.onBlocked?.({ ...view, retry: session.retry });
-  }, [view, session]);
-  return useMemo(() => {
-    const { end, retry } = session;
-    return view.state === "blocked" ? { ...view, end, retry } : { ...view, end };
-  }, [view, session]);
+    if (shown.state === "ended") callbacks.current.onEnded?.(shown);
+    if (shown.state === "blocked") callbacks.current.onBlocked?.(shown);
+  }, [shown]);
+  return shown;
 }
 
 /** Everything that is known of a session: transcript, times, connection quality. */
-export function useModel(session: Session): Model {
-  return useSyncExternalStore(session.subscribe, session.snapshot, session.snapshot);
+export function useModel({ subscribe, snapshot }: Session): Model {
+  return useSyncExternalStore(subscribe, snapshot, snapshot);
 }
 
 /** The session of the surrounding room, for its actions. */
@@ -57,13 +61,13 @@ export function useKeptSession(room?: Room, api = "/api"): Session {
   const kept = useContext(RoomkeeperContext);
   const around = useMaybeRoomContext();
   const livekit = room ?? around;
-  const theirs = kept !== null && (livekit === undefined || livekit === kept.room) ? null : livekit;
-  useEffect(() => (theirs ? watch(theirs, api) : undefined), [theirs, api]);
-  if (theirs) return sessionIn(theirs, api);
-  if (kept === null) {
-    throw new Error(
-      "useRoomkeeper needs a room: put it into RoomkeeperRoom, LiveKitRoom or SessionProvider, or give it one.",
-    );
-  }
-  return kept;
+  const session = livekit && livekit !== kept?.room ? sessionIn(livekit, api) : kept;
+  if (!session) throw new Error("useRoomkeeper needs a LiveKitRoom, SessionProvider or RoomkeeperRoom around it.");
+  const theirs = session !== kept;
+  useEffect(() => {
+    if (!theirs) return;
+    session.open();
+    return session.close;
+  }, [session, theirs]);
+  return session;
 }

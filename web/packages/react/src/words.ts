@@ -1,28 +1,28 @@
-import type { View } from "@roomkeeper/client";
+/** How a language says what is shown. */
+import type { Ended, View } from "@roomkeeper/client";
+import { MESSAGES } from "./messages";
 
-/** The default words, one sentence each; for others give the parts a `words` of your own. */
-export const STATUS_WORDS = {
-  connecting: "Connecting…",
-  waiting: "Waiting for the agent…",
-  listening: "The agent is listening",
-  thinking: "The agent is thinking…",
-  speaking: "The agent is speaking",
-  reconnecting: "Your connection was lost. Reconnecting…",
-  recovering: "The agent lost the connection and is coming back…",
-  holding: "The conversation is waiting for you.",
-  ending: "Ending…",
-  ended: "The conversation is over.",
-  microphone: "The microphone cannot be used.",
-  duplicate_tab: "The conversation went on in another tab.",
-  token: "You could not be let in.",
-  server: "The server cannot be reached.",
-} as const;
+type Said = Exclude<View["state"], "live" | "blocked">;
+type Activity = Extract<View, { state: "live" }>["agent"];
+type Cause = Extract<View, { state: "blocked" }>["cause"];
 
-export type StatusWords = Readonly<Record<keyof typeof STATUS_WORDS, string>>;
+/** One sentence for each thing that may be shown. */
+export type StatusWords = Readonly<Record<Said | Activity | Cause, string>>;
 
-/** One sentence about a view. */
-export function statusOf(view: View, words: StatusWords = STATUS_WORDS): string {
-  if (view.state === "live") return words[view.agent];
-  if (view.state === "blocked") return words[view.cause];
-  return words[view.state];
+/** One sentence for each reason of an end. */
+export type ReasonWords = Readonly<Record<keyof typeof MESSAGES, string>>;
+
+/** The sentence about a view. */
+export function statusIn(view: View, words: StatusWords): string {
+  return words[view.state === "live" ? view.agent : view.state === "blocked" ? view.cause : view.state];
+}
+
+/** Whether an end comes with words of the policy or of the agent, rather than with the English ones of its reason. */
+export function isWorded({ reason, message }: Ended): boolean {
+  return reason !== null && message !== (MESSAGES as Readonly<Record<string, string>>)[reason];
+}
+
+/** Why it is over: in words of the policy, if it has its own, else in those of the language. */
+export function reasonIn(ended: Ended, words: Readonly<Record<string, string>>): string {
+  return isWorded(ended) ? ended.message : (words[ended.reason ?? ""] ?? ended.message);
 }

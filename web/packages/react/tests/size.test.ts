@@ -1,4 +1,7 @@
-/** What the package adds to a page that has its peers. */
+/**
+ * What the package adds to a page that has its peers: everything that an entry point exports, with `@roomkeeper/client`,
+ * bundled for production (Vite: Rolldown and Oxc's minifier), peers left out, one file, `gzip -9`.
+ */
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, defaultClientConditions, type Rolldown } from "vite";
@@ -11,8 +14,8 @@ const PEERS = ["@livekit/components-react", "livekit-client", "react", "react/js
 beforeAll(() => vi.stubEnv("NODE_ENV", "production"));
 afterAll(() => vi.unstubAllEnvs());
 
-/** The compressed bytes of a page that uses this and nothing else. */
-async function bytesOf(imports: string, shared: string[] = []): Promise<number> {
+/** The compressed bytes of a page that is this and nothing else. */
+async function bytesOf(page: string, shared: string[] = []): Promise<number> {
   const built = await build({
     root: PACKAGE,
     configFile: false,
@@ -22,7 +25,7 @@ async function bytesOf(imports: string, shared: string[] = []): Promise<number> 
       {
         name: "page",
         resolveId: (id) => (id === "page" ? id : null),
-        load: (id) => (id === "page" ? `export { ${imports} } from "@roomkeeper/react";` : null),
+        load: (id) => (id === "page" ? page : null),
       },
     ],
     build: {
@@ -34,22 +37,31 @@ async function bytesOf(imports: string, shared: string[] = []): Promise<number> 
     },
   });
   const [{ output }] = (Array.isArray(built) ? built : [built]) as [Rolldown.RolldownOutput];
-  return gzipSync(output.map((each) => (each.type === "chunk" ? each.code : "")).join("")).length;
+  expect(output).toHaveLength(1);
+  return gzipSync(output[0].code, { level: 9 }).length;
 }
 
-const EVERYTHING = "RoomkeeperRoom, useRoomkeeper, SessionStatus, EndScreen, EndButton";
+const ALL = 'export * from "@roomkeeper/react";';
 
-test("the hook and the parts are less than 3 kB", async () => {
-  const bytes = await bytesOf(EVERYTHING, ["@roomkeeper/client"]);
-  expect(bytes).toBeGreaterThan(1_000);
-  expect(bytes).toBeLessThan(3_000);
+test("everything together is less than 8 kB", async () => {
+  const bytes = await bytesOf(ALL);
+  expect(bytes).toBeGreaterThan(5_000);
+  expect(bytes).toBeLessThan(8_000);
 });
 
-test("with the client that does the work they stay below 10.5 kB", async () => {
-  expect(await bytesOf(EVERYTHING)).toBeLessThan(10_500);
+test("the hook and the parts are less than 1.5 kB of it", async () => {
+  expect(await bytesOf(ALL, ["@roomkeeper/client"])).toBeLessThan(1_500);
 });
 
 test("a page pays for what it uses only", async () => {
-  expect(await bytesOf("REASONS")).toBeLessThan(1_500);
-  expect(await bytesOf("statusOf")).toBeLessThan(700);
+  expect(await bytesOf('export { tokenEndpoint } from "@roomkeeper/react";')).toBeLessThan(1_000);
+  expect(await bytesOf('export { useRoomkeeper } from "@roomkeeper/react";')).toBeLessThan((await bytesOf(ALL)) - 500);
+});
+
+test.each([
+  ["transcript", 1_500],
+  ["en", 1_200],
+  ["de", 1_700],
+])("%s is an entry point of its own, less than %i bytes", async (name, most) => {
+  expect(await bytesOf(`export * from "@roomkeeper/react/${name}";`)).toBeLessThan(most);
 });

@@ -1,6 +1,5 @@
+import { MESSAGES } from "@roomkeeper/react/de";
 import type { Words } from ".";
-
-const TECHNICAL = "Das Gespräch musste wegen eines technischen Problems enden.";
 
 export const de: Words = {
   language: "de",
@@ -118,24 +117,7 @@ export const de: Words = {
     read: "Mitschrift lesen",
   },
   reasons: {
+    ...MESSAGES,
     unexplained: "Der Raum wurde geschlossen. Niemand hat gesagt, warum.",
-    completed: "Das Gespräch ist abgeschlossen. Vielen Dank.",
-    transferred: "Sie wurden weiterverbunden.",
-    time_limit: "Die Zeit für dieses Gespräch ist um.",
-    caller_hung_up: "Der Anruf ist beendet.",
-    user_left: "Das Gespräch endete, weil Sie gegangen sind.",
-    user_lost: "Das Gespräch endete, weil Ihre Verbindung abgebrochen war.",
-    user_away: "Das Gespräch endete, weil niemand geantwortet hat.",
-    user_never_joined: "Das Gespräch wurde geschlossen, weil niemand rechtzeitig gekommen ist.",
-    call_failed: "Der Anruf konnte nicht verbunden werden.",
-    voicemail: "Den Anruf hat ein Gerät angenommen.",
-    agent_left: "Das Gespräch ist vorbei.",
-    operator_ended: "Das Gespräch wurde vom Veranstalter beendet.",
-    removed: "Sie wurden aus dem Gespräch entfernt.",
-    room_deleted: "Das Gespräch ist vorbei.",
-    agent_failed: TECHNICAL,
-    model_failed: TECHNICAL,
-    agent_unavailable: "Im Moment ist niemand erreichbar. Bitte versuchen Sie es später noch einmal.",
-    room_lost: TECHNICAL,
   },
 };

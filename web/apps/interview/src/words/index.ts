@@ -1,5 +1,6 @@
 /** Everything the page says. A language is one file; the browser's preference chooses, `?lang=` overrules it. */
 import type { Ended, Obstacle, View } from "@roomkeeper/react";
+import { isWorded } from "@roomkeeper/react/en";
 import { createContext, useContext } from "react";
 import { de } from "./de";
 import { en } from "./en";
@@ -123,7 +124,7 @@ export function statusOf(view: View, { status, advice }: Words): string {
 
 /** Why it is over: in words of the policy, if it has its own, else in the page's language. */
 export function reasonOf(ended: Ended, { over, reasons }: Words): string {
-  if (ended.worded) return ended.message;
+  if (isWorded(ended)) return ended.message;
   if (ended.reason === "user_ended") return over.userEnded;
   return reasons[ended.reason ?? "unexplained"] ?? ended.message;
 }

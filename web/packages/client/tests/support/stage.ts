@@ -11,17 +11,18 @@ import {
 import { vi } from "vitest";
 import {
   type ControlPlane,
+  createSession,
   type EndAnswer,
-  type Memory,
-  type PageEvents,
+  type PageEvent,
   parseRecord,
-  Session,
+  type Session,
   type SessionOptions,
   type SessionRecord,
   type Standing,
   type TokenAnswer,
   type TokenRequest,
 } from "../../src";
+import { type Memory, transcript } from "../../src/transcript";
 
 export const SESSION = "S_1";
 
@@ -146,7 +147,7 @@ export interface Stage {
     reachable: boolean;
   };
   readonly tokens: { answer: TokenAnswer; readonly asked: TokenRequest[] };
-  readonly browser: PageEvents;
+  readonly browser: (event: PageEvent) => void;
   /** States of the view, in order, each once in a row. */
   readonly shown: string[];
   readonly memory: Map<string, string>;
@@ -181,9 +182,8 @@ export function stage(options: { join?: boolean; memory?: Map<string, string>; r
   const storage: Memory = {
     getItem: (key) => memory.get(key) ?? null,
     setItem: (key, value) => void memory.set(key, value),
-    removeItem: (key) => void memory.delete(key),
   };
-  let browser: PageEvents | undefined;
+  let browser: ((event: PageEvent) => void) | undefined;
   const guest: NonNullable<SessionOptions["join"]> = {
     tokens: (request) => {
       tokens.asked.push(request);
@@ -194,16 +194,14 @@ export function stage(options: { join?: boolean; memory?: Map<string, string>; r
     room: named,
     microphone: { on: true, deviceId: null },
   };
-  const session = new Session({
+  const session = createSession({
     ...(join ? { join: guest } : {}),
     livekit: room as unknown as Room,
     control: plane,
-    memory: storage,
-    page: {
-      watch: (events) => {
-        browser = events;
-        return () => undefined;
-      },
+    transcript: transcript(storage),
+    page: (tell) => {
+      browser = tell;
+      return () => undefined;
     },
   });
   const shown: string[] = [];
