@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -18,18 +19,26 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request, metadata, attributes and `data` included."""
 
+PATIENCE = 15.0
+"""Seconds for a body to come in."""
+
 
 async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
     """Read a body.
 
     Raises:
-        Problem: 413 it is longer than `most` bytes.
+        Problem: 413 it is longer than `most` bytes, 408 it does not come.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may have {most} bytes.")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may have {most} bytes.")
+    except TimeoutError:
+        detail = f"The body has not come within {PATIENCE:g} s."
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"}) from None
     return bytes(body)
 
 

@@ -82,8 +82,6 @@ class Support:
         if session is None or not admin.reaches(session, None):
             raise Problem(HTTPStatus.NOT_FOUND, "No session of this id or room is within this token's reach.")
         if session.purged_at is not None:
-            raise Problem(HTTPStatus.GONE, "This session was purged: nothing explains it any more.")
-        if session.purged_at is not None:
             raise Problem(HTTPStatus.GONE, f"What was kept of it was deleted on {stamp(session.purged_at)}.")
         redaction = Redaction(await self._plane.store.journal(session.id))
         jobs = [epoch.job for epoch in session.epochs if epoch.job is not None]

@@ -28,6 +28,9 @@ HAND_OVER_BOUND = 10 * SECOND
 SWEEP_AFTER = 1 * SECOND
 """A room re-created after the end lives this long: enough for its page to read why, too short for an agent to speak."""
 
+SIDS_KEPT = 64
+"""Rooms of an ended session that are remembered: every event writes all of them."""
+
 
 def millis(seconds: float) -> int:
     """Turn a policy's seconds into the core's milliseconds."""

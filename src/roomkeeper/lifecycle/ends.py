@@ -199,7 +199,12 @@ def sweep(step: Step, sid: str | None) -> None:
     """
     session = step.session
     if sid is not None and sid not in session.sids:
-        step.session = replace(session, sids=(*session.sids, sid))
+        # Whoever has a token makes it again as often as they like: the first rooms and the latest are remembered.
+        kept = bounds.SIDS_KEPT // 2
+        sids = (
+            session.sids if len(session.sids) < bounds.SIDS_KEPT else (*session.sids[:kept], *session.sids[1 - kept :])
+        )
+        step.session = replace(session, sids=(*sids, sid))
     if sid is not None:
         step.session = replace(step.session, room_sid=sid)
     step.act(WriteRoomState(seq=session.seq))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 KEY: Final = "roomkeeper"
 """Of the room's metadata."""
+_SESSION_ID: Final = re.compile(r"S_[^\x00]{1,62}")
 SESSION: Final = "roomkeeper.session"
 """Attribute of participants who enter by our tokens, and of jobs that we dispatch: the session's id."""
 AGENT: Final = "roomkeeper.agent"
@@ -151,7 +153,7 @@ def mark_in(metadata: str) -> Mark | None:
         return None
     session, agent, kind = said.get("session"), said.get("agent"), said.get("kind")
     return Mark(
-        session=session if isinstance(session, str) else "",
+        session=session if isinstance(session, str) and _SESSION_ID.fullmatch(session) else "",
         agent=agent if isinstance(agent, str) else None,
         kind=Kind(kind) if isinstance(kind, str) and kind in tuple(Kind) else Kind.WEB,
     )

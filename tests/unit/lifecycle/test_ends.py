@@ -12,6 +12,7 @@ from roomkeeper.lifecycle.actions import (
     StopEgress,
     WriteRoomState,
 )
+from roomkeeper.lifecycle.bounds import SIDS_KEPT
 from roomkeeper.lifecycle.events import (
     AgentAttached,
     AgentDone,
@@ -359,6 +360,16 @@ def test_a_room_that_lives_after_the_end_is_swept_though_no_webhook_told_of_it(e
     ended.wait(1)
 
     assert ended.asked(DeleteRoom) == [DeleteRoom(room="interview-1", sid="RM_z")]
+
+
+def test_an_ended_sessions_room_that_is_made_again_for_ever_takes_no_more_place_for_that(ended: Story) -> None:
+    first = ended.session.sids[0]
+    for number in range(3 * SIDS_KEPT):
+        ended(RoomStarted(at=0, sid=f"RM_again_{number}"))
+    assert len(ended.session.sids) == SIDS_KEPT
+    assert len(set(ended.session.sids)) == SIDS_KEPT
+    assert (ended.session.sids[0], ended.session.sids[-1]) == (first, f"RM_again_{3 * SIDS_KEPT - 1}")
+    assert ended.session.room_sid == ended.session.sids[-1]
 
 
 def test_an_agent_that_comes_with_a_zombie_room_is_turned_out(ended: Story) -> None:

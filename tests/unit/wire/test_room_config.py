@@ -74,6 +74,12 @@ def test_a_mark_that_makes_no_sense_is_read_as_far_as_it_goes() -> None:
     assert mark_in('{"roomkeeper": {"session": 1, "agent": null, "kind": "fax"}}') == Mark()
 
 
+@pytest.mark.parametrize("session", ["", "interview", "RM_1", "S_", "S_" + "x" * 63, "S_\x00"])
+def test_a_mark_with_an_id_that_no_session_can_have_names_none(session: str) -> None:
+    metadata = json.dumps({"roomkeeper": {"session": session, "agent": "interviewer"}})
+    assert mark_in(metadata) == Mark(session="", agent="interviewer")
+
+
 def test_a_derived_id_is_always_the_same_and_needs_the_secret() -> None:
     one = derived_id("S_", "tea", 1, secret="secret")
     assert one == derived_id("S_", "tea", 1, secret="secret")
