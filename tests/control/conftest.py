@@ -1,20 +1,13 @@
-"""A real room server, a real database, and a control plane between them.
-
-`LIVEKIT_URL`, `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET` put a server that runs already in the place of ours; its rooms
-`tea` and `theirs` are the tests'. If it posts webhooks to this machine, `ROOMKEEPER_TEST_WEBHOOK_PORT` says where, as
-`http://127.0.0.1:PORT/webhooks/livekit`; without them everything is found by looking, some seconds later.
-"""
+"""A real room server, a real database, and a control plane between them."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
-from livekit import api
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -23,7 +16,7 @@ from roomkeeper.control.plane import PlaneConfig, run_plane
 from roomkeeper.control.problems import EXCEPTION_HANDLERS
 from roomkeeper.lifecycle.policy import Policy
 from tests.conformance.support.clients import Client
-from tests.conformance.support.server import Options, Server, ServerProcess, free_port
+from tests.control.room_servers import KINDS, room_server, webhook_port
 from tests.unit.control.conftest import database_url, postgres
 
 __all__ = ["database_url", "postgres"]  # fixtures
@@ -33,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from roomkeeper.control.plane import Plane
+    from tests.conformance.support.server import Server
 
-RUNNING_URL = os.environ.get("LIVEKIT_URL")
 ROOMS = ("tea", "theirs")
 AGENT = "interviewer"
 POLICY = Policy(hold_web=2, hold_sip=0, linger=1, join_timeout=30, agent_timeout=30)
@@ -83,10 +76,10 @@ async def serve_hooks(plane: Plane, port: int) -> AsyncIterator[None]:
         await task
 
 
-@pytest.fixture(params=["running"] if RUNNING_URL else ["default", "strict"])
+@pytest.fixture(params=KINDS)
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
-    port = int(os.environ.get("ROOMKEEPER_TEST_WEBHOOK_PORT", "0")) or free_port()
-    async with _server(request.param, port, tmp_path) as server:
+    port = webhook_port()
+    async with room_server(request.param, tmp_path, *ROOMS, port=port) as server:
         config = PlaneConfig(
             database=f"sqlite:///{tmp_path}/control.db",
             livekit_url=server.http,
@@ -98,23 +91,3 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             house = House(server, plane)
             yield house
             await asyncio.gather(*(client.close() for client in house.clients))
-
-
-@asynccontextmanager
-async def _server(kind: str, port: int, folder: Path) -> AsyncIterator[Server]:
-    """Give a server of ours, or the one that runs, without the rooms of earlier tests."""
-    if RUNNING_URL:
-        server = Server(RUNNING_URL, os.environ["LIVEKIT_API_KEY"], os.environ["LIVEKIT_API_SECRET"])
-        async with api.LiveKitAPI(server.http, server.key, server.secret) as livekit:
-            for room in ROOMS:
-                with suppress(api.TwirpError):
-                    await livekit.room.delete_room(api.DeleteRoomRequest(room=room))
-        yield server
-        return
-    hooks = (f"http://127.0.0.1:{port}/webhooks/livekit",)
-    process = ServerProcess(Options(strict=kind == "strict", webhooks=hooks), folder / "sfu.log")
-    process.start()
-    try:
-        yield process.server
-    finally:
-        process.kill()

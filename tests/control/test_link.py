@@ -26,7 +26,7 @@ from roomkeeper.lifecycle.state import State
 from roomkeeper.wire import link
 from roomkeeper.wire.tokens import Claims, VideoGrants
 from tests.conformance.support.clients import Client
-from tests.conformance.support.server import KEY, SECRET, Options, ServerProcess
+from tests.control.room_servers import KEY, KINDS, SECRET, lose_rooms, room_server
 from tests.control.serving import Serve
 from tests.control.test_stock_agents import session_in, wait_for_state
 from tests.unit.control.link.conftest import served
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from roomkeeper.lifecycle.events import Event, SessionOpened
+    from tests.conformance.support.server import Server
     from tests.control.conftest import House
 
 ADMIN = Claims(video=VideoGrants(room_admin=True))
@@ -73,7 +74,7 @@ def lines_of(journal: list[SessionOpened | Event], *kinds: type) -> list[str]:
     return [type(event).__name__ for event in journal if isinstance(event, kinds)]
 
 
-@pytest.mark.parametrize("house", ["default"], indirect=True)
+@pytest.mark.parametrize("house", KINDS[:1], indirect=True)
 async def test_a_silent_workers_agent_is_removed_before_the_next_is_sent_for(house: House, address: str) -> None:
     user = await house.join("ann", "tea")
     async with linked(address, "worker-1", "AJ_1") as worker:
@@ -98,20 +99,18 @@ async def test_a_silent_workers_agent_is_removed_before_the_next_is_sent_for(hou
 
 
 @pytest.fixture
-def room_server(tmp_path: Path) -> Iterator[ServerProcess]:
-    process = ServerProcess(Options(), tmp_path / "sfu.log")
-    process.start()
-    yield process
-    process.kill()
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with room_server(KINDS[0], tmp_path, "tea", "tea-room") as found:
+        yield found
 
 
 @pytest.fixture
-def planes(tmp_path: Path, database_url: str, room_server: ServerProcess) -> Iterator[Callable[[str], Serve]]:
+def planes(tmp_path: Path, database_url: str, server: Server) -> Iterator[Callable[[str], Serve]]:
     """Make control planes on one database; all are dead at the end."""
     with ExitStack() as stack:
 
         def make(name: str) -> Serve:
-            plane = Serve(tmp_path / name, database_url, room_server.server.http, KEY, SECRET)
+            plane = Serve(tmp_path / name, database_url, server.http, KEY, SECRET)
             stack.callback(plane.kill)
             return plane.start()
 
@@ -146,20 +145,19 @@ async def until(plane: Serve, session: str, state: str, within: float = 30.0) ->
 async def test_an_end_in_a_spool_beats_a_lost_room_after_a_killed_control_plane(
     planes: Callable[[str], Serve],
     database_url: str,
-    room_server: ServerProcess,
+    server: Server,
 ) -> None:
     """Everything is gone at once: the control plane, the room, the worker. The spool says that all was well."""
     plane = planes("one")
     user = Client("ann")
-    await user.connect(room_server.server.ws, room_server.server.token("ann", room="tea"))
+    await user.connect(server.ws, server.token("ann", room="tea"))
     async with linked(plane.address, "worker-1", "AJ_1") as worker:
         attached = await worker.attached(room_sid=await user.room.sid)
         await worker.ship([item(1)])
         plane.kill()
         assert (await worker.closed())[0] == 1006
     await user.close()
-    room_server.kill()  # with every room in it
-    room_server.start()
+    await lose_rooms(server, "tea")
     plane.start()
     async with linked(plane.address, "worker-2") as heir:
         again = await heir.attach(room_sid="RM_gone")
