@@ -104,7 +104,8 @@ class House:
                 hit = await self._hit_agent(fault, seconds)
             case _:
                 hit = await self._hit_server(fault, seconds)
-        self.suffered[fault] += hit
+        if hit:
+            self.suffered[fault] += 1
 
     async def _hit(self, process: PlaneProcess | Inbox | WorkerProgram, fault: str, seconds: float) -> bool:
         async with self._busy[process]:
