@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import secrets
 import signal
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from livekit import api
 from tests.chaos.planes import AGENT, KEPT, STOCK, PlaneProcess
 from tests.chaos.processes import Inbox, Program, WorkerProgram, agents_of, ours, signal_process
 from tests.chaos.proxy import Proxy
-from tests.conformance.support.server import Options, ServerProcess
+from tests.conformance.support.server import Options, Server, ServerProcess, free_port
 
 if TYPE_CHECKING:
     import random
@@ -38,32 +40,43 @@ class House:
 
     Attributes:
         suffered: How often each fault happened.
+        name: Begins the names of its rooms, which a server that runs already shares with others.
 
     Args:
         folder: For everything that is written.
         database: URL.
         replicas: How many processes of the control plane.
-        strict: How the room server behaves.
+        strict: How the room server behaves; None: one that runs already is used, and no harm is done to it.
         chance: Seeded.
     """
 
-    def __init__(self, folder: Path, database: str, *, replicas: int, strict: bool, chance: random.Random) -> None:
+    def __init__(
+        self, folder: Path, database: str, *, replicas: int, strict: bool | None, chance: random.Random
+    ) -> None:
         self.folder, self.database, self.chance = folder, database, chance
         for name in ("notes", "spool"):
             (folder / name).mkdir()
         self.suffered: Counter[str] = Counter()
         self.inbox = Inbox(folder)
         self.hooks: list[str] = []
-        self._proxy = Proxy(self.hooks, chance, chance.choice(LOSSY), self.suffered)
-        options = Options(strict=strict, webhooks=(self._proxy.url,), data_dir=folder / "webhooks")
-        self.server = ServerProcess(options, folder / "sfu.log")
-        url, agents = self.server.server.http, (AGENT, KEPT, STOCK)
+        self.name = f"chaos-{secrets.token_hex(4)}"
+        port = int(os.environ.get("ROOMKEEPER_TEST_WEBHOOK_PORT", "0")) if strict is None else 0
+        self._proxy = Proxy(port or free_port(), self.hooks, chance, chance.choice(LOSSY), self.suffered)
+        self._server: ServerProcess | None = None
+        if strict is None:
+            self.server = Server(*(os.environ[f"LIVEKIT_{name}"] for name in ("URL", "API_KEY", "API_SECRET")))
+        else:
+            options = Options(strict=strict, webhooks=(self._proxy.url,), data_dir=folder / "webhooks")
+            self._server = ServerProcess(options, folder / "sfu.log")
+            self.server = self._server.server
+        url, report_url, keys = self.server.http, self.inbox.url, (self.server.key, self.server.secret)
+        agents = (AGENT, KEPT, STOCK)
         self.planes = [
-            PlaneProcess(folder, database, url, self.inbox.url, POLICY, agents=agents) for _ in range(replicas)
+            PlaneProcess(folder, database, url, report_url, POLICY, agents=agents, keys=keys) for _ in range(replicas)
         ]
         # A worker has one address; each of them another replica's, where there are several.
         self._workers = [
-            WorkerProgram(folder, kind, self.server.server, self.planes[number % replicas].url)
+            WorkerProgram(folder, kind, self.server, self.planes[number % replicas].url)
             for number, kind in enumerate(("kept", "stock"))
         ]
         self._busy: defaultdict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -72,7 +85,8 @@ class House:
         """Start everything."""
         await self.inbox.start()
         await self._proxy.up()
-        await asyncio.to_thread(self.server.start)
+        if self._server is not None:
+            await asyncio.to_thread(self._server.start)
         for worker in self._workers:
             await worker.start()
         for plane in self.planes:
@@ -86,7 +100,8 @@ class House:
         processes: tuple[Program | PlaneProcess, ...] = (*self._workers, *self.planes, self.inbox)
         for process in processes:
             await process.kill()
-        await asyncio.to_thread(self.server.kill)
+        if self._server is not None:
+            await asyncio.to_thread(self._server.kill)
         for pid in ours(self.folder):
             signal_process(pid, signal.SIGKILL)
         await self._proxy.down()
@@ -118,15 +133,18 @@ class House:
         return True
 
     async def _hit_server(self, fault: str, seconds: float) -> bool:
-        async with self._busy[self]:
+        server = self._server
+        if server is None:
+            return False
+        async with self._busy[server]:
             if fault.startswith("stop"):
-                self.server.signal(signal.SIGSTOP)
+                server.signal(signal.SIGSTOP)
                 await asyncio.sleep(seconds)
-                self.server.signal(signal.SIGCONT)
+                server.signal(signal.SIGCONT)
             else:
-                await asyncio.to_thread(self.server.kill)
+                await asyncio.to_thread(server.kill)
                 await asyncio.sleep(seconds / 2)
-                await asyncio.to_thread(self.server.start)
+                await asyncio.to_thread(server.start)
         return True
 
     async def _hit_agent(self, fault: str, seconds: float) -> bool:
@@ -148,7 +166,7 @@ class House:
         Raises:
             TimeoutError: None did.
         """
-        token = self.server.server.token(room_admin=True)
+        token = self.server.token(room_admin=True)
         headers = {"authorization": f"Bearer {token}"}
         timeout = aiohttp.ClientTimeout(total=5)
         async with asyncio.timeout(ANSWERS_WITHIN), aiohttp.ClientSession(timeout=timeout, headers=headers) as http:
@@ -164,10 +182,11 @@ class House:
                 await asyncio.sleep(0.2)
 
     async def rooms(self) -> set[str]:
-        """List the rooms that are there."""
-        server = self.server.server
+        """List the rooms of this house that are there."""
+        server = self.server
         async with api.LiveKitAPI(server.http, server.key, server.secret) as livekit:
-            return {room.name for room in (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms}
+            listed = (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms
+        return {room.name for room in listed if room.name.startswith(self.name)}
 
     def logs(self) -> str:
         """Return the ends of the control plane's logs."""

@@ -4,6 +4,8 @@ A run is three conversations and a few faults. Some runs share a house (a room s
 two replicas on PostgreSQL, a worker of kept agents and one of stock agents, a receiver, a proxy that loses, doubles
 and delays webhooks), so that a fault of one is a fault of all. The seed says what is tried and when; how far processes
 come by then, nobody can say. What fails leaves its folder behind.
+
+With `LIVEKIT_URL`, `LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET` the room server is that one, which is left in peace.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import shutil
 import sys
@@ -21,7 +24,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import sqlalchemy as sa
 
@@ -33,14 +36,18 @@ from tests.chaos.verdict import check, until_over
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+Kind: TypeAlias = tuple[str, bool | None]
+
 TALKS = 3
 """Conversations of a run."""
 MOST_FAULTS = 4
 """Of a run."""
 BEAT = 3.0
 """Seconds between the starts of two runs in a house: two cores start no more agents than that."""
-KINDS = (("sqlite", False), ("postgresql", False), ("sqlite", True), ("postgresql", True))
-"""Houses: which database, and whether the room server is strict."""
+KINDS: Final[tuple[Kind, ...]] = (("sqlite", False), ("postgresql", False), ("sqlite", True), ("postgresql", True))
+"""Houses with a room server of their own: which database, and whether the server is strict."""
+RUNNING: Final[tuple[Kind, ...]] = (("sqlite", None), ("postgresql", None))
+"""Houses on the server that `LIVEKIT_URL` names."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Seen:
         return "; ".join(said)
 
 
-async def run_together(seeds: range, folder: Path, database: str, *, replicas: int, strict: bool) -> Seen:
+async def run_together(seeds: range, folder: Path, database: str, *, replicas: int, strict: bool | None) -> Seen:
     """Run some seeds in one house.
 
     Raises:
@@ -97,7 +104,7 @@ async def run_together(seeds: range, folder: Path, database: str, *, replicas: i
 
 async def _run(house: House, seed: int, wait: float, talks: list[Talk]) -> None:
     own = random.Random(seed)
-    mine = [Talk(house, f"room-{seed}-{number}", own) for number in range(TALKS)]
+    mine = [Talk(house, f"{house.name}-{seed}-{number}", own) for number in range(TALKS)]
     faults = [(own.uniform(0, 8), own.choice(FAULTS), own.uniform(0.2, 7)) for _ in range(own.randint(1, MOST_FAULTS))]
     await asyncio.sleep(wait)
     talks += mine
@@ -146,7 +153,7 @@ async def database(kind: str, folder: Path) -> AsyncIterator[str]:
             yield url
 
 
-async def matrix(seeds: range, kinds: Sequence[tuple[str, bool]], *, together: int, houses: int) -> list[str]:
+async def matrix(seeds: range, kinds: Sequence[Kind], *, together: int, houses: int) -> list[str]:
     """Run all seeds, in houses of every kind by turns; print what each has seen, and all of them together.
 
     Args:
@@ -158,19 +165,23 @@ async def matrix(seeds: range, kinds: Sequence[tuple[str, bool]], *, together: i
     Returns:
         What did not hold.
     """
+    strictly = {None: "", True: "--strict", False: "--no-strict"}
     gate, seen, failed = asyncio.Semaphore(houses), list[Seen](), list[str]()
     blocks = [seeds[number : number + together] for number in range(0, len(seeds), together)]
 
-    async def one(block: range, kind: str, *, strict: bool) -> None:
-        what = f"seeds {block.start}-{block.stop - 1} on {kind}{' strict' * strict}"
+    async def one(block: range, house: Kind) -> None:
+        kind, strict = house
+        what = f"seeds {block.start}-{block.stop - 1} on {kind}{' strict' if strict else ''}"
         async with gate:
             folder = Path(tempfile.mkdtemp(prefix="chaos"))
             try:
                 async with database(kind, folder) as url:
                     found = await run_together(block, folder, url, replicas=1 if kind == "sqlite" else 2, strict=strict)
             except AssertionError as error:
-                again = f"--seed {block.start} --runs {len(block)} --together {together} --kind {kind}"
-                failed.append(f"{what}: {error}\nAgain: {again}{' --strict' * strict}; its files: {folder}")
+                again = (
+                    f"--seed {block.start} --runs {len(block)} --together {together} --kind {kind} {strictly[strict]}"
+                )
+                failed.append(f"{what}: {error}\nAgain: {again}; its files: {folder}")
                 print(failed[-1], flush=True)  # noqa: T201 - a program's output
                 return
             await asyncio.to_thread(shutil.rmtree, folder)
@@ -180,8 +191,7 @@ async def matrix(seeds: range, kinds: Sequence[tuple[str, bool]], *, together: i
     begun = time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number, block in enumerate(blocks):
-            kind, strict = kinds[number % len(kinds)]
-            group.create_task(one(block, kind, strict=strict))
+            group.create_task(one(block, kinds[number % len(kinds)]))
     if seen:
         whole = Seen(
             agents=sum((each.agents for each in seen), Counter()),
@@ -203,8 +213,7 @@ if __name__ == "__main__":
     parser.add_argument("--kind", choices=("sqlite", "postgresql"), help="only houses with this database")
     parser.add_argument("--strict", action=argparse.BooleanOptionalAction, help="only houses that are so")
     given = parser.parse_args()
-    fitting = [
-        (kind, strict) for kind, strict in KINDS if given.kind in {None, kind} and given.strict in {None, strict}
-    ]
+    possible = RUNNING if "LIVEKIT_URL" in os.environ else KINDS
+    fitting = [each for each in possible if given.kind in {None, each[0]} and given.strict in {None, each[1]}]
     chosen = range(given.seed, given.seed + given.runs)
     sys.exit(bool(asyncio.run(matrix(chosen, fitting, together=given.together, houses=given.houses))))

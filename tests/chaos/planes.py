@@ -33,6 +33,7 @@ class PlaneProcess:
         folder: For its settings and its log.
         database: URL.
         livekit_url: The room server.
+        keys: API key and secret of it.
         report_url: Where reports go.
         policy: Of the agents' sessions.
         agents: Whose sessions are kept.
@@ -47,6 +48,7 @@ class PlaneProcess:
         policy: Mapping[str, object],
         *,
         agents: Sequence[str] = (AGENT,),
+        keys: tuple[str, str] = (KEY, SECRET),
     ) -> None:
         self.port = free_port()
         self._log = folder / f"plane-{self.port}.log"
@@ -57,8 +59,8 @@ class PlaneProcess:
         self._command = [*command, "--database", database, "--config", str(config)]
         self._environment = {
             "LIVEKIT_URL": livekit_url,
-            "LIVEKIT_API_KEY": KEY,
-            "LIVEKIT_API_SECRET": SECRET,
+            "LIVEKIT_API_KEY": keys[0],
+            "LIVEKIT_API_SECRET": keys[1],
             "ROOMKEEPER_CONTROL_REPORT_URL": report_url,
             "ROOMKEEPER_CONTROL_REPORT_SECRET": REPORT_SECRET,
         }

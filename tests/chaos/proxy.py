@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
-from tests.conformance.support.server import free_port
-
 if TYPE_CHECKING:
     import random
     from collections import Counter
@@ -19,14 +17,15 @@ class Proxy:
     """Loses, doubles and delays webhooks.
 
     Args:
+        port: Where they come in.
         hooks: Where they go, to any of these.
         chance: Seeded.
         lossy: Probability of each: lost, doubled, late.
         counted: Counts what was done to them.
     """
 
-    def __init__(self, hooks: list[str], chance: random.Random, lossy: float, counted: Counter[str]) -> None:
-        self.port = free_port()
+    def __init__(self, port: int, hooks: list[str], chance: random.Random, lossy: float, counted: Counter[str]) -> None:
+        self.port = port
         self._hooks, self._chance, self._lossy, self._counted = hooks, chance, lossy, counted
         self._late: set[asyncio.Task[int]] = set()
         self._runner: web.AppRunner | None = None
@@ -35,13 +34,13 @@ class Proxy:
     @property
     def url(self) -> str:
         """Where webhooks go first."""
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://127.0.0.1:{self.port}/webhooks/livekit"
 
     async def up(self) -> None:
         """Listen."""
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
         app = web.Application()
-        app.router.add_post("/", self._take)
+        app.router.add_post("/webhooks/livekit", self._take)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()

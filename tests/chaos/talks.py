@@ -57,7 +57,7 @@ class Talk:
         opened = await self.house.ask("POST", "/api/sessions", wish | {"idempotency_key": self.room})
         self.session = str(opened["session"]["id"])
         await asyncio.sleep(self._pauses[0])
-        server = self.house.server.server
+        server = self.house.server
         if self.agent == AGENT:
             user = server.unsigned_token("ann", room=self.room).with_attributes({"roomkeeper.session": self.session})
             await self._join("ann", user.to_jwt())
@@ -77,7 +77,7 @@ class Talk:
             case "operator ends":
                 await self.house.ask("POST", f"/api/sessions/{self.session}/end", {"detail": "enough"})
             case "room deleted":
-                server = self.house.server.server
+                server = self.house.server
                 with contextlib.suppress(aiohttp.ClientError, api.TwirpError, OSError, TimeoutError):
                     async with api.LiveKitAPI(server.http, server.key, server.secret) as livekit:
                         await livekit.room.delete_room(api.DeleteRoomRequest(room=self.room))
@@ -95,7 +95,7 @@ class Talk:
         for _ in range(TRIES):
             person = Participant()
             try:
-                await person.join(self.house.server.server.ws, token, within=5)
+                await person.join(self.house.server.ws, token, within=5)
             except Exception:  # noqa: BLE001 - a server that dies just now; whatever it is, a page tries again
                 await person.leave()
                 await asyncio.sleep(1)
