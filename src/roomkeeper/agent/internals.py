@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("roomkeeper.agent")
 
-WANTED: Final = ">=1.8,<1.10"
-LOWEST: Final = (1, 8)
-BELOW: Final = (1, 10)
+WANTED: Final = ">=1.8.8,<1.9"
+LOWEST: Final = (1, 8, 8)
+BELOW: Final = (1, 9)
 
 
 def version() -> str:
@@ -37,8 +37,8 @@ def version() -> str:
 
 def supported() -> bool:
     """Whether the installed version is in the range that Roomkeeper is tested with."""
-    numbers = re.match(r"(\d+)\.(\d+)", version())
-    return numbers is not None and LOWEST <= (int(numbers[1]), int(numbers[2])) < BELOW
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version())
+    return numbers is not None and LOWEST <= tuple(map(int, numbers.groups())) < BELOW
 
 
 # The server, in the worker's parent.
