@@ -11,12 +11,13 @@ interface LanesProps {
 /** Units of the drawing's width; its height is in pixels. */
 const WIDTH = 1000;
 const HEIGHT = 26;
-const TICKS = 5;
+const MOST_TICKS = 5;
 
 /** The swim-lanes, over one axis of time. */
 export function Lanes({ lanes, from, to }: LanesProps) {
   const until = Math.max(to, ...lanes.flatMap((lane) => lane.spans.map((span) => span.to ?? to)));
   const x = (at: number) => (WIDTH * Math.max(0, at - from)) / Math.max(1, until - from);
+  const ticks = Math.max(2, Math.min(MOST_TICKS, 1 + Math.floor((until - from) / 1000))); // no second twice
   return (
     <section className="lanes" aria-label="Who was there when">
       {lanes.map((lane) => (
@@ -47,7 +48,7 @@ export function Lanes({ lanes, from, to }: LanesProps) {
       <div className="lane axis" aria-hidden="true">
         <span className="name" />
         <ol>
-          {Array.from({ length: TICKS }, (_, tick) => clock(((until - from) * tick) / (TICKS - 1))).map(
+          {Array.from({ length: ticks }, (_, tick) => clock(((until - from) * tick) / (ticks - 1))).map(
             (time, tick) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: the ticks of an axis are their places
               <li key={tick}>{time}</li>
