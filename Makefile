@@ -79,8 +79,11 @@ test-livekit: setup chromium $(JS_MODULES) ## Run what can run against LIVEKIT_U
 	@test -n "$${LIVEKIT_URL:-}" || { echo "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET." >&2; exit 1; }
 	$(BIN)/pytest tests/conformance tests/control/test_stock_agents.py $(ARGS)
 
-page: setup chromium ## Lose the page's network for 5, 15, 30 and 60 s
-	ROOMKEEPER_TEST_HOLD=120 ROOMKEEPER_OUTAGES=5,15,30,60 $(BIN)/pytest -s tests/browser/test_lost_networks.py
+page: setup chromium ## Lose the page's network for 5 to 60 s and for ever, put it to sleep, end 56 talks while it is cut off
+	ROOMKEEPER_LONG=1 ROOMKEEPER_TEST_HOLD=120 ROOMKEEPER_OUTAGES=5,15,30,60 ROOMKEEPER_SLEEPS=8,30 \
+		$(BIN)/pytest -s tests/browser/test_lost_networks.py tests/browser/test_lost_agents.py
+	ROOMKEEPER_LONG=1 ROOMKEEPER_END_RUNS=7 $(BIN)/pytest -s tests/browser/test_ends_while_cut_off.py \
+		tests/browser/test_stories.py
 
 bench: setup ## Measure the room server, or BENCH=control, end, lifecycle, console; see bench/
 	$(BIN)/python -m bench.$(BENCH) $(ARGS)

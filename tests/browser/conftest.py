@@ -1,80 +1,88 @@
-"""One house for all tests, and one Chromium in which everybody has a window of their own."""
+"""One house for all tests, and one Chromium in which everybody has a window of their own.
+
+With `LIVEKIT_URL` the room server is somebody else's: tests that lose or mend a network, or ask for more than a plain
+server, are left out then.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
-from tests.browser.house import REPOSITORY, House
+from tests.browser.home import Chromium, networks_of, visits_to
+from tests.browser.house import REPOSITORY, RUNNING_URL, House
 from tests.browser.microphone import write_voice
-from tests.browser.visitor import Visitor
-from tests.conformance.support.relay import RELAY_HOST, tcp_relay, udp_relay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
-    from playwright.async_api import Browser, Playwright, ViewportSize
+    from playwright.async_api import Browser
 
+    from tests.browser.home import Networks, Visit
     from tests.conformance.support.relay import TcpRelay, UdpRelay
 
-FLAGS = (
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-domain-reliability",
-    "--disable-sync",
-    "--no-first-run",
-)
-DESKTOP: ViewportSize = {"width": 1280, "height": 800}
-PHONE: ViewportSize = {"width": 390, "height": 844}
 STORIES = REPOSITORY / "web" / "apps" / "stories" / "dist"
+HERE = Path(__file__).parent
+OURS = frozenset({"media", "signal", "homes"})
+"""Fixtures that need a room server which the tests start."""
+LONG = "ROOMKEEPER_LONG" in os.environ
+"""Whether there is time for all of it; `make page` takes it."""
 
 
-class Visit(Protocol):
-    """Opens the interview page in a window of its own."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker of this suite."""
+    config.addinivalue_line("markers", "long: takes minutes; for `make page`")
 
-    def __call__(
-        self, *, microphone: Path | None = None, phone: bool = False, dark: bool = False, address: str | None = None
-    ) -> Awaitable[Visitor]:
-        """Open it.
 
-        Args:
-            microphone: What the microphone hears, once; a beep each second if None.
-            phone: On a screen of a telephone's size.
-            dark: With dark colours preferred.
-            address: Another page than the house's.
-        """
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes too long, and what somebody else's room server cannot be put through."""
+
+    def is_left_out(item: pytest.Item) -> bool:
+        if HERE not in item.path.parents:
+            return False
+        needs_ours = OURS & set(getattr(item, "fixturenames", ()))
+        return bool(RUNNING_URL and needs_ours) or (not LONG and item.get_closest_marker("long") is not None)
+
+    left_out = [item for item in items if is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Room server, control plane and interviewer; media passes through `network`, the signal through `signal`."""
+    """Room server, control plane and interviewer; browsers reach the room server through `networks`."""
     with House(tmp_path_factory.mktemp("house"), relayed=True) as house:
         yield house
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def network(house: House) -> AsyncIterator[UdpRelay]:
-    """What lies between all browsers and the room server's media."""
-    async with udp_relay(house.sfu.udp_port) as relay:
-        yield relay
+async def networks(house: House) -> AsyncIterator[Networks]:
+    """What lies between all browsers and the room server."""
+    async with networks_of(house) as networks:
+        yield networks
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def signal(house: House) -> AsyncIterator[TcpRelay]:
-    """What lies between all browsers and the room server's signal port."""
-    async with tcp_relay(house.sfu.port) as relay:
-        yield relay
+@pytest.fixture
+def media(networks: Networks) -> UdpRelay:
+    """The network of sound."""
+    assert networks.media
+    return networks.media
+
+
+@pytest.fixture
+def signal(networks: Networks) -> TcpRelay:
+    """The network of the signal."""
+    assert networks.signal
+    return networks.signal
 
 
 @pytest.fixture(scope="session")
@@ -96,58 +104,25 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def playwright() -> AsyncIterator[Playwright]:
+async def launcher(chromium_executable: str | None) -> AsyncIterator[Chromium]:
+    """Starts browsers."""
     async with async_playwright() as playwright:
-        yield playwright
+        yield Chromium(playwright, chromium_executable)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def chromium(playwright: Playwright, chromium_executable: str | None) -> AsyncIterator[Browser]:
+async def chromium(launcher: Chromium) -> AsyncIterator[Browser]:
     """A browser whose microphone beeps each second."""
-    browser = await playwright.chromium.launch(executable_path=chromium_executable, args=_flags())
+    browser = await launcher.launch()
     yield browser
     await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(
-    house: House,
-    network: UdpRelay,
-    signal: TcpRelay,
-    playwright: Playwright,
-    chromium: Browser,
-    chromium_executable: str | None,
-) -> AsyncIterator[Visit]:
+async def visit(house: House, networks: Networks, launcher: Chromium, chromium: Browser) -> AsyncIterator[Visit]:
     """Visits to the interview page; after the test, nothing may have gone wrong on any."""
-    visitors: list[Visitor] = []
-    async with AsyncExitStack() as stack:
-
-        async def visit(
-            *, microphone: Path | None = None, phone: bool = False, dark: bool = False, address: str | None = None
-        ) -> Visitor:
-            browser = chromium
-            if microphone is not None:
-                browser = await playwright.chromium.launch(
-                    executable_path=chromium_executable,
-                    args=[*_flags(), f"--use-file-for-fake-audio-capture={microphone}%noloop"],
-                )
-                stack.push_async_callback(browser.close)
-            context = await browser.new_context(
-                viewport=PHONE if phone else DESKTOP, color_scheme="dark" if dark else "light", locale="en-US"
-            )
-            stack.push_async_callback(context.close)
-            visitor = Visitor(await context.new_page(), address or house.address)
-            visitors.append(visitor)
-            await visitor.open()
-            return visitor
-
+    async with visits_to(house, networks, launcher, chromium) as visit:
         yield visit
-    network.lossy = signal.lossy = signal.refusing = False
-    for process in (house.control, house.worker):
-        print(process.printed()[-4_000:])  # noqa: T201 - pytest shows it with a failure
-    for visitor in visitors:
-        assert visitor.problems == []
-        assert visitor.hosts <= {"127.0.0.1", RELAY_HOST}
 
 
 @pytest.fixture
@@ -156,8 +131,3 @@ def voice(tmp_path: Path) -> Path:
     path = tmp_path / "microphone.wav"
     write_voice(path, before=0.5, after=0, times=20)
     return path
-
-
-def _flags() -> list[str]:
-    # Chromium refuses its sandbox to root.
-    return [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else [*FLAGS]

@@ -1,4 +1,8 @@
-"""Room server, control plane and the example's worker, as real processes on this machine."""
+"""Room server, control plane and the example's worker, as real processes on this machine.
+
+`LIVEKIT_SERVER` names an executable of livekit-server to start in the room server's place; `LIVEKIT_URL`,
+`LIVEKIT_API_KEY` and `LIVEKIT_API_SECRET` a server that runs already, without webhooks to here and without relays.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from livekit import api
 
 from tests.conformance.support.relay import RELAY_HOST
-from tests.conformance.support.server import Options, ServerProcess, free_port
+from tests.conformance.support.server import Options, Server, ServerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 WORKER = REPOSITORY / "examples" / "interviewer" / "agent.py"
+RUNNING_URL = os.environ.get("LIVEKIT_URL")
+"""A room server that somebody else runs."""
+REFERENCE = os.environ.get("LIVEKIT_SERVER")
+"""An executable of livekit-server."""
 READY_WITHIN = 120.0
 STOP_WITHIN = 10.0
 
@@ -53,6 +61,12 @@ class Process:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._child is not None, "it is not running"
+        return self._child.pid
 
     def stop(self) -> None:
         """Ask it to stop, then make it."""
@@ -88,26 +102,53 @@ class Process:
 class House:
     """Everything that an interview needs.
 
+    Args:
+        folder: For logs, database and spool.
+        relayed: Whether browsers find the room server and its media at `RELAY_HOST` only.
+        worker: Whether there is an interviewer.
+        strict: Whether the room server behaves like livekit-server throughout.
+        auto_create: Whether a join makes the room.
+
     Attributes:
-        sfu: The room server; browsers find it and its media at `RELAY_HOST` if `relayed`.
+        server: Where the room server is.
+        process: The room server; None if somebody else runs it.
         address: Of the page.
+        auto_create: As asked for.
     """
 
-    def __init__(self, folder: Path, *, relayed: bool = False, worker: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        relayed: bool = False,
+        worker: bool = True,
+        strict: bool = False,
+        auto_create: bool = True,
+    ) -> None:
         port = free_port()
         self.address = f"http://127.0.0.1:{port}/"
-        self._options = Options(
-            webhooks=(f"{self.address}webhooks/livekit",), advertise=RELAY_HOST if relayed else None
-        )
-        self.sfu = ServerProcess(self._options, folder / "sfu.log")
+        self.auto_create = auto_create
+        self.process: ServerProcess | None = None
+        public = ""
+        if RUNNING_URL:
+            self.server = Server(RUNNING_URL, os.environ["LIVEKIT_API_KEY"], os.environ["LIVEKIT_API_SECRET"])
+        else:
+            options = Options(
+                strict=strict,
+                auto_create=auto_create,
+                webhooks=(f"{self.address}webhooks/livekit",),
+                advertise=RELAY_HOST if relayed else None,
+            )
+            self.process = ServerProcess(options, folder / "sfu.log", REFERENCE)
+            self.server = self.process.server
+            public = f"ws://{RELAY_HOST}:{self.process.port}" if relayed else ""
         settings = folder / "roomkeeper.toml"
         settings.write_text(SETTINGS)
-        server = self.sfu.server
         environment = {
-            "LIVEKIT_URL": server.ws,
-            "LIVEKIT_PUBLIC_URL": f"ws://{RELAY_HOST}:{self.sfu.port}" if relayed else "",
-            "LIVEKIT_API_KEY": server.key,
-            "LIVEKIT_API_SECRET": server.secret,
+            "LIVEKIT_URL": self.server.ws,
+            "LIVEKIT_PUBLIC_URL": public,
+            "LIVEKIT_API_KEY": self.server.key,
+            "LIVEKIT_API_SECRET": self.server.secret,
             "ROOMKEEPER_CONTROL_DEV": "true",
             "ROOMKEEPER_URL": self.address.rstrip("/"),
             "ROOMKEEPER_SPOOL": str(folder / "spool"),
@@ -126,7 +167,8 @@ class House:
 
     def __enter__(self) -> Self:
         try:
-            self.sfu.start()
+            if self.process:
+                self.process.start()
             self.control.start()
             if self._with_worker:
                 self.worker.start()
@@ -143,21 +185,22 @@ class House:
     ) -> None:
         self.worker.stop()
         self.control.stop()
-        self.sfu.kill()
+        if self.process:
+            self.process.kill()
 
     def livekit(self) -> api.LiveKitAPI:
         """The room server's own API; close it after use."""
-        server = self.sfu.server
+        server = self.server
         return api.LiveKitAPI(server.http, server.key, server.secret)
 
     def admin_token(self) -> str:
         """A token for the control plane's API."""
-        server = self.sfu.server
+        server = self.server
         return api.AccessToken(server.key, server.secret).with_grants(api.VideoGrants(room_admin=True)).to_jwt()
 
     def expired_token(self, granted: Mapping[str, str]) -> str:
         """A token like the one that was granted, good until a minute ago."""
-        server = self.sfu.server
+        server = self.server
         token = server.unsigned_token(granted["participant_identity"], room=granted["room_name"])
         return token.with_ttl(timedelta(minutes=-1)).to_jwt()
 

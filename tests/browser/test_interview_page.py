@@ -14,7 +14,7 @@ from tests.browser.visitor import PATIENCE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.browser.conftest import Visit
+    from tests.browser.home import Visit
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Route, WebSocketRoute
 
-    from tests.browser.conftest import Visit
+    from tests.browser.home import Visit
     from tests.browser.house import House
 
 pytestmark = [
@@ -32,6 +32,27 @@ LONGEST_PAUSE = 3.0
 REFUSE_MICROPHONE = """() => {
   navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));
 }"""
+
+# A microphone whose plug can be pulled: its track ends, and there is no other until it is back.
+PULL_THE_PLUG = """
+const { getUserMedia } = MediaDevices.prototype;
+const tracks = [];
+let plugged = true;
+MediaDevices.prototype.getUserMedia = async function (...asked) {
+  if (!plugged) throw new DOMException("", "NotFoundError");
+  const stream = await getUserMedia.apply(this, asked);
+  tracks.push(...stream.getAudioTracks());
+  return stream;
+};
+globalThis.plug = (isIn) => {
+  plugged = isIn;
+  if (isIn) return;
+  for (const track of tracks.filter(({ readyState }) => readyState === "live")) {
+    track.stop();
+    track.dispatchEvent(new Event("ended"));
+  }
+};
+"""
 
 # As browsers do before the user has touched the page. A driven browser counts as touched, so it never does.
 HOLD_SOUND_BACK = """() => {
@@ -51,7 +72,7 @@ async def test_a_muted_microphone_reaches_nobody_and_another_one_can_be_chosen(
         await ada.start()
     told = await (await response.value).json()
     mute = ada.button("Mute")
-    server = house.sfu.server
+    server = house.server
     async with listening(server, told["room_name"], told["participant_identity"]) as listener:
         await expect(mute).to_have_attribute("aria-pressed", "false")
         await listener.hears_speech()
@@ -138,6 +159,30 @@ async def test_a_microphone_that_fails_later_can_be_tried_again_or_replaced_by_t
     await expect(ada.page.get_by_role("alert")).to_contain_text("The microphone cannot be used")
     await ada.button("Type instead").click()
     await ada.sees_status("The interviewer is listening")
+
+
+async def test_a_microphone_that_is_unplugged_is_said_and_used_again_when_it_is_back(
+    visit: Visit, house: House, voice: Path
+) -> None:
+    ada = await visit(microphone=voice)
+    await ada.page.add_init_script(PULL_THE_PLUG)
+    await ada.page.reload()
+    async with ada.page.expect_response("**/api/token") as response:
+        await ada.start()
+    told = await (await response.value).json()
+    await expect(ada.button("Mute")).to_have_attribute("aria-pressed", "false")
+    await ada.page.evaluate("plug(false)")
+    alert = ada.page.get_by_role("alert")
+    await expect(alert).to_contain_text("The microphone cannot be used")
+    assert await ada.barriers() == []
+    await ada.button("Try again").click()
+    await expect(alert).to_contain_text("The microphone cannot be used")
+    await ada.page.evaluate("plug(true)")
+    await ada.button("Try again").click()
+    await expect(alert).to_be_hidden()
+    async with listening(house.server, told["room_name"], told["participant_identity"]) as listener:
+        await listener.hears_speech()
+    ada.problems.clear()  # livekit-client's own, about the device that was gone
 
 
 async def test_a_server_out_of_reach_is_told_without_its_token_and_used_when_it_is_back(visit: Visit) -> None:

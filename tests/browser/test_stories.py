@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from tests.browser.visitor import SCREENSHOTS
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Visit
+    from tests.browser.home import Visit
     from tests.browser.house import House
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,16 +31,21 @@ globalThis.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...args) { super(...args); globalThis.connections.push(this); }
 };
 """
-# What the page shows, each time that this changes.
+# What the page shows, each time that this changes; and what LiveKit's own hook says beside it, where a page has that.
 RECORD_STATES = """
 globalThis.shownStates = [];
+globalThis.shownByLiveKit = [];
 const note = () => {
+  const theirs = document.querySelector("[data-testid=livekit]")?.innerText;
+  if (theirs && globalThis.shownByLiveKit.at(-1)?.[0] !== theirs) globalThis.shownByLiveKit.push([theirs, Date.now()]);
   const over = document.querySelector("main.over");
   const state = over ? "ended" : document.querySelector("[role=status]")?.dataset.state
     ?? (document.querySelector("[role=alert]") ? "blocked" : undefined);
   if (state && globalThis.shownStates.at(-1)?.[0] !== state) globalThis.shownStates.push([state, Date.now()]);
 };
-new MutationObserver(note).observe(document, { subtree: true, childList: true, attributes: true });
+new MutationObserver(note).observe(document, {
+  subtree: true, childList: true, attributes: true, characterData: true,
+});
 """
 AUDIO_STATISTICS = """
 async (type) => {
@@ -159,6 +165,26 @@ class Visitor:
         """The states that were shown since, and when: milliseconds since the epoch."""
         shown: list[tuple[str, float]] = await self.page.evaluate("globalThis.shownStates")
         return shown
+
+    async def states_by_livekit(self) -> list[tuple[str, float]]:
+        """The same of LiveKit's own hook: its connection's state and its agent's, in its words."""
+        shown: list[tuple[str, float]] = await self.page.evaluate("globalThis.shownByLiveKit")
+        return shown
+
+    async def shows(self, state: str, within: float) -> float:
+        """Wait until the page shows that state.
+
+        Args:
+            state: Of the view.
+            within: Seconds.
+
+        Returns:
+            The seconds that it took.
+        """
+        begun = time.monotonic()
+        status = self.page.get_by_role("status")
+        await expect(status).to_have_attribute("data-state", state, timeout=within * 1000)
+        return time.monotonic() - begun
 
     async def screenshot(self, name: str) -> None:
         """Keep a picture of what is to be seen."""

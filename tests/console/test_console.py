@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from playwright.async_api import expect
@@ -17,15 +17,24 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(90)
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = REPOSITORY / "artifacts" / "console"
+SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 AXE = REPOSITORY / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 async def barriers(desk: Desk) -> list[str]:
-    """What keeps people out, as axe finds it."""
+    """What keeps people out, as axe finds it in both colour schemes."""
     if not await desk.page.evaluate("'axe' in globalThis"):
         await desk.page.evaluate(AXE.read_text())  # by the debugger: the page's policy allows no foreign script
-    found: dict[str, Any] = await desk.page.evaluate("axe.run()")
-    return [f"{each['id']}: {node['html']}" for each in found["violations"] for node in each["nodes"]]
+    barriers = []
+    for scheme in SCHEMES:
+        await desk.page.emulate_media(color_scheme=scheme)
+        # Colours on their way from one to the other have no contrast to speak of.
+        await desk.page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
+        found: dict[str, Any] = await desk.page.evaluate("axe.run()")
+        barriers += [
+            f"{each['id']} ({scheme}): {node['html']}" for each in found["violations"] for node in each["nodes"]
+        ]
+    return barriers
 
 
 async def test_an_operator_watches_a_session_ends_it_and_reads_why(desk: Desk) -> None:
@@ -76,6 +85,7 @@ async def test_a_console_goes_on_where_its_connection_broke(desk: Desk) -> None:
     await expect(page.get_by_role("status").first).to_have_text("live")
     await page.context.set_offline(True)
     await expect(page.get_by_role("status").first).to_have_text("connecting…")
+    assert await barriers(desk) == []
     await house.join("ann", "tea")
     await house.join("agent", "tea", agent=True)
     await page.context.set_offline(False)
@@ -87,3 +97,4 @@ async def test_a_used_or_forged_link_does_not_sign_in(desk: Desk) -> None:
     await page.goto(f"{desk.url}/console/#token=forged")
     await expect(page.get_by_role("alert")).to_be_visible()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert await barriers(desk) == []

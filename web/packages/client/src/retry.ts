@@ -1,16 +1,20 @@
 /** How long to wait before trying again. */
 import type { ReconnectPolicy } from "livekit-client";
 
-/** Milliseconds before the first, second, … try; the last one repeats. */
-const PAUSES = [300, 500, 1_000, 1_500, 2_000, 3_000];
-/** Of a pause, by how much it varies, so that not all pages come back to a restarted server at once. */
-const SPREAD = 0.3;
+/** Milliseconds before the first, second, … try; after these, before each. */
+const PAUSES = [300, 500, 1_000, 1_500];
+const LONGEST = 2_000;
+/**
+ * Of a pause, by how much it varies, so that not all pages come back to a restarted server at once. The longest and a
+ * connection together take less than 3 s, within which a network that is back is used.
+ */
+const SPREAD = 0.25;
 /** Milliseconds after which livekit-client gives up and leaves the trying to us, who ask the session's state first. */
 const GIVE_UP_AFTER = 30_000;
 
 /** Milliseconds; `tries` is how often it was tried already. */
 export function pauseBefore(tries: number): number {
-  return (PAUSES[tries] ?? 3_000) * (1 + SPREAD * (2 * Math.random() - 1));
+  return (PAUSES[tries] ?? LONGEST) * (1 + SPREAD * (2 * Math.random() - 1));
 }
 
 /** For livekit-client, whose own pauses grow to 7 s: a network that is back should be used at once. */
