@@ -1,8 +1,9 @@
 """The room servers of these tests: ours, in both ways, or the one that `LIVEKIT_URL` names.
 
 A server that runs already keeps its rooms from test to test, so each test names those that it uses. If it posts
-webhooks to this machine, `ROOMKEEPER_TEST_WEBHOOK_PORT` says where, as `http://127.0.0.1:PORT/webhooks/livekit`;
-without them everything is found by looking, some seconds later.
+webhooks to this machine, `ROOMKEEPER_TEST_WEBHOOK_PORT` says where, as `http://127.0.0.1:PORT/webhooks/livekit`.
+Without them, as with LiveKit Cloud, everything is found by looking: some seconds later, and an absence does not tell
+why somebody left.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 RUNNING_URL = os.environ.get("LIVEKIT_URL")
 KINDS = ["running"] if RUNNING_URL else ["default", "strict"]
 """What a test is run on."""
+WEBHOOKS = not RUNNING_URL or "ROOMKEEPER_TEST_WEBHOOK_PORT" in os.environ
+"""Whether the control plane is told what happens."""
+PATIENCE = 10.0 if WEBHOOKS else 90.0
+"""Seconds until a session must be in the state that follows."""
 KEY = os.environ["LIVEKIT_API_KEY"] if RUNNING_URL else own.KEY
 SECRET = os.environ["LIVEKIT_API_SECRET"] if RUNNING_URL else own.SECRET
 

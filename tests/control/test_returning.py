@@ -26,7 +26,7 @@ from roomkeeper.wire.tokens import mint, verify
 from tests.conformance.support.agents import GREETING_HZ, agent_worker
 from tests.conformance.support.clients import Client
 from tests.conformance.support.sound import hear_tone, listen
-from tests.control.room_servers import KINDS, room_server, webhook_port
+from tests.control.room_servers import KINDS, WEBHOOKS, room_server, webhook_port
 from tests.control.test_stock_agents import wait_for_state
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 AGENT, ROOM = "interviewer", "interview-17"
 POLICY = Policy(hold_web=30, linger=1, agent_timeout=60)
-SWEPT_WITHIN = 3.0
+SWEPT_WITHIN = 3.0 if WEBHOOKS else 6.0
 """Seconds that a room may live which an old token made again."""
 
 pytestmark = pytest.mark.timeout(150)
@@ -172,7 +172,8 @@ async def come_back(kept: Kept, token: str, session: str) -> None:
         while await kept.sids():
             await asyncio.sleep(0.05)
         assert time.monotonic() - began < SWEPT_WITHIN
-        assert not ears.spoken
+        # Found by looking, it may have lived for longer than its agent needs.
+        assert not (ears.spoken and WEBHOOKS)
     finally:
         await ears.close()
         await user.close()
