@@ -136,7 +136,7 @@ class House:
         server = self._server
         if server is None:
             return False
-        async with self._busy[server]:
+        async with self._busy["room server"]:
             if fault.startswith("stop"):
                 server.signal(signal.SIGSTOP)
                 await asyncio.sleep(seconds)
@@ -189,5 +189,6 @@ class House:
         return {room.name for room in listed if room.name.startswith(self.name)}
 
     def logs(self) -> str:
-        """Return the ends of the control plane's logs."""
-        return "\n".join(plane.tail() for plane in self.planes)
+        """Return what the control plane was worried about last."""
+        worries = (line for plane in self.planes for line in plane.tail(100_000).splitlines() if "info" not in line)
+        return "\n".join(line[:500] for line in list(worries)[-30:])

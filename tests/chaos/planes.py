@@ -118,9 +118,9 @@ class PlaneProcess:
             if self._process is not None:
                 self._process.send_signal(signal.SIGCONT)
 
-    def tail(self) -> str:
-        """Return the end of its log."""
-        return self._log.read_text(errors="replace")[-3000:]
+    def tail(self, most: int = 3000) -> str:
+        """Return the end of its log, so many characters."""
+        return self._log.read_text(errors="replace")[-most:]
 
 
 class Receiver:
