@@ -169,17 +169,18 @@ class Carrier:
         return not await self._outbox.settle(task)
 
     async def _do(self, task: Task) -> None:
+        if isinstance(task.action, SetTimer):
+            await self._tell(task.session, TimerFired(at=0, kind=task.action.kind))
+            return
         session = await self._store.get(task.session)
         match task.action:
-            case SetTimer(kind=kind):
-                await self._tell(session, TimerFired(at=0, kind=kind))
             case WriteRoomState():
                 await self._write_state(session)
             case DeleteRoom(room=room, sid=sid):
                 await self._delete(session, room, sid)
             case RemoveParticipant(identity=identity):
                 await self._rooms.remove(session.room, identity)
-                await self._tell(session, ParticipantRemoved(at=0, identity=identity))
+                await self._tell(session.id, ParticipantRemoved(at=0, identity=identity))
             case CreateDispatch(epoch=epoch):
                 await self._dispatch(session, epoch)
             case LookAtRoom():
@@ -199,10 +200,10 @@ class Carrier:
 
     async def _tell(
         self,
-        session: Session,
+        session: str,
         event: TimerFired | RoomFinished | ParticipantRemoved | DispatchAnswered | DispatchFailed,
     ) -> None:
-        await self._store.tell(session.id, event)
+        await self._store.tell(session, event)
         self.wake()
 
     async def _write_state(self, session: Session) -> None:
@@ -227,7 +228,7 @@ class Carrier:
             agents = sum(person.kind is ParticipantKind.AGENT for person in session.participants)
             self._metrics.deleted(deleted, agents)
         if sid is not None:
-            await self._tell(session, RoomFinished(at=0, sid=sid, told_by="deletion"))
+            await self._tell(session.id, RoomFinished(at=0, sid=sid, told_by="deletion"))
 
     async def _dispatch(self, session: Session, epoch: int) -> None:
         if epoch not in {session.current, session.successor}:
@@ -237,9 +238,9 @@ class Carrier:
             dispatch = await self._rooms.dispatch(session.room, wanted, metadata=session.metadata)
         except RoomApiFailed as error:
             # The core repeats a dispatch that brought nobody, and gives up after the policy's time.
-            await self._tell(session, DispatchFailed(at=0, epoch=epoch, error=error.detail))
+            await self._tell(session.id, DispatchFailed(at=0, epoch=epoch, error=error.detail))
             return
-        await self._tell(session, DispatchAnswered(at=0, epoch=epoch, dispatch=dispatch))
+        await self._tell(session.id, DispatchAnswered(at=0, epoch=epoch, dispatch=dispatch))
 
     async def _look(self, session: Session) -> None:
         try:

@@ -23,7 +23,7 @@ from roomkeeper.control.listing import Listing
 from roomkeeper.control.metrics import Metrics
 from roomkeeper.control.reconciler import Reconciler
 from roomkeeper.control.room_api import RoomApi
-from roomkeeper.control.store.engine import open_engine
+from roomkeeper.control.store.engine import open_engine, single
 from roomkeeper.control.store.links import LinkStore
 from roomkeeper.control.store.migrate import migrate
 from roomkeeper.control.store.outbox import Outbox
@@ -115,7 +115,8 @@ def assemble(config: PlaneConfig, engine: AsyncEngine) -> Plane:
     server = (config.livekit_url, config.api_key, config.api_secret)
     rooms = RoomApi(*server) if rehearsal is None else DryRooms(*server, rehearsal)
     receivers = config.receivers if rehearsal is None else ()
-    deliveries = Deliveries(store, engine, receivers, post, metrics=metrics)
+    # Every block of the deliveries is one statement, and each of them may be done twice.
+    deliveries = Deliveries(store, single(engine), receivers, post, metrics=metrics)
     replica, keys = secrets.token_hex(8), {config.api_key: config.api_secret}
     outbox = Outbox(store, engine, replica=replica)
     stream = Stream(store, engine)

@@ -15,19 +15,21 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from roomkeeper.control.store.engine import single
 from roomkeeper.control.store.tables import stream as rows
+from roomkeeper.control.store.together import Together
 from roomkeeper.control.summaries import summary
 from roomkeeper.control.unpurged import insert_unpurged
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -44,6 +46,9 @@ PRUNE_EVERY: Final = 60.0
 """Seconds."""
 BATCH: Final = 200
 """Events read at once."""
+
+WRITTEN: Final = ("session", "key", "room", "topic", "at", "body")
+"""Columns of an event; the others the database fills in."""
 
 _RUNNING = sa.cast(sa.cast(sa.func.pg_snapshot_xmin(sa.func.pg_current_snapshot()), sa.Text), sa.BigInteger)
 _MINE = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.BigInteger)
@@ -102,7 +107,12 @@ class Stream:
 
     def __init__(self, store: Store, engine: AsyncEngine) -> None:
         self._store = store
-        self._engine = engine
+        self._engine = single(engine)
+        self._xact = {"xact": _MINE if store.postgres else sa.literal(0)}
+        values = {name: sa.bindparam(f"_{name}", type_=rows.c[name].type) for name in WRITTEN}
+        whose: Any = sa.bindparam("_session", type_=rows.c.session.type)
+        self._insert = insert_unpurged(rows, values | self._xact, whose, postgres=store.postgres)
+        self._told = Together(self._tell)
         self.changed = asyncio.Event()
         self.closed = False
 
@@ -118,18 +128,21 @@ class Stream:
             "topic": topic,
             "at": now,
             "body": json.dumps(event, separators=(",", ":")),
-            "xact": _MINE if self._store.postgres else 0,
         }
-        postgres = self._store.postgres
-        insert: sa.Insert
         if session.purged_at is None:
-            insert = insert_unpurged(rows, row, session.id, postgres=postgres)
+            await self._told.ask(row)
         else:
-            insert = (postgresql if postgres else sqlite).insert(rows).values(row).on_conflict_do_nothing()
-        async with self._engine.begin() as connection:
-            await connection.execute(insert)
+            insert = (postgresql if self._store.postgres else sqlite).insert(rows)
+            async with self._engine.begin() as connection:
+                await connection.execute(insert.values(row | self._xact).on_conflict_do_nothing())
         self.changed.set()
         self.changed = asyncio.Event()
+
+    async def _tell(self, told: Sequence[Mapping[str, object]]) -> Sequence[None]:
+        """Write some events, whose order among each other nobody knows: they happened at the same time."""
+        async with self._engine.begin() as connection:
+            await connection.execute(self._insert, [{f"_{name}": row[name] for name in WRITTEN} for row in told])
+        return [None] * len(told)
 
     async def head(self) -> Position:
         """Return where the stream ends now."""

@@ -25,6 +25,8 @@ SQLITE_WAIT = 10_000
 SQLITE_QUEUE = 60
 """Seconds somebody waits for the connection."""
 POOL = 10
+SINGLE = "roomkeeper_single"
+"""Option of an engine whose blocks hold one statement each."""
 
 
 @asynccontextmanager
@@ -51,6 +53,17 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
             await engine.dispose()
     else:
         raise ConfigError(f"The database {parsed.render_as_string()} is neither sqlite:/// nor postgresql://.")
+
+
+def single(engine: AsyncEngine) -> AsyncEngine:
+    """Return the engine for blocks of one statement, which is a transaction by itself: no BEGIN and no COMMIT are sent.
+
+    Args:
+        engine: From `open_engine`.
+    """
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+    return engine.execution_options(**{SINGLE: True})
 
 
 @asynccontextmanager
@@ -104,4 +117,5 @@ def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's
 
 
 def _begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's connection
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get(SINGLE):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,7 +1,8 @@
 """What a transition reads and writes, and how a database does that in one transaction.
 
-SQLAlchemy opens the database, migrates it and answers whatever is asked by hand or by page. A transition is stored
-thousands of times a second, always by the same few statements: these go to the driver directly (docs/decisions/0140).
+SQLAlchemy opens the database, migrates it and answers whatever is asked by hand or by page. Transitions are stored and
+sessions are read thousands of times a second, and each deed is settled, always by the same few statements: these go to
+the driver directly (docs/decisions/0140).
 """
 
 from __future__ import annotations
@@ -26,6 +27,25 @@ class Row:
     body: str
     policy: str
     lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row of the outbox that somebody has claimed.
+
+    Attributes:
+        claim: Names who holds it; settling needs it.
+        asked: How often it was asked for when it was claimed; settling needs it too.
+        tries: How often it was tried before.
+    """
+
+    id: int
+    session: str
+    body: str
+    claim: str
+    asked: int
+    tries: int
+    due_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +125,54 @@ class Ledger(Protocol):
 
         Raises:
             LostRace: Somebody else was quicker.
+            SQLAlchemyError: The database failed.
+        """
+
+    async def read(self, session: str) -> Row | None:
+        """Return a session's row by its id.
+
+        Raises:
+            SQLAlchemyError: The database failed.
+        """
+
+    async def find(self, name: str) -> Row | None:
+        """Return a session's row by its id, by another name of it, or by its room: then the latest generation's.
+
+        Raises:
+            SQLAlchemyError: The database failed.
+        """
+
+    async def claim(self, claim: str, most: int, lease: int) -> list[Claimed]:
+        """Claim rows of the outbox that are due and that nobody holds, the longest due first.
+
+        Args:
+            claim: Names who holds them.
+            most: How many, at most.
+            lease: Milliseconds for which.
+
+        Raises:
+            SQLAlchemyError: The database failed.
+        """
+
+    async def due(self) -> tuple[int, int] | None:
+        """Return when a row of the outbox that nobody holds is due next, and the time; None if none waits.
+
+        Raises:
+            SQLAlchemyError: The database failed.
+        """
+
+    async def settle(self, row: int, claim: str, asked: int) -> bool:
+        """Drop a row of the outbox that was carried out.
+
+        Args:
+            row: Its number.
+            claim: Who holds it.
+            asked: How often it had been asked for when it was claimed.
+
+        Returns:
+            False if the claim was lost, or the same was asked for anew: that row is free then, and due.
+
+        Raises:
             SQLAlchemyError: The database failed.
         """
 

@@ -1,7 +1,11 @@
-"""Transitions in PostgreSQL: begin, lock, write, commit, whatever a transition asks for.
+"""Transitions in PostgreSQL: read, decide, write, with one round trip for reading and one for writing.
 
-One statement writes everything. Its parts see the same snapshot, so no part may touch a row of another: a key is asked
-for or dropped, never both.
+1. One statement writes everything, and nothing if the row is not the one that was read any more: `xmin`, the
+   transaction that wrote it, tells. A statement is a transaction, so there is no BEGIN, no COMMIT, and no lock that
+   waits for us. Whoever was too late locks the row the second time.
+2. The parts of a statement see the same snapshot, so no part may touch a row of another: a key is asked for or dropped,
+   never both.
+3. What many ask for at the same time, they ask for in common (`together`).
 """
 
 from __future__ import annotations
@@ -13,10 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.exc import OperationalError
 
-from roomkeeper.control.store.ledger import LostRace, Row
+from roomkeeper.control.store.ledger import Claimed, LostRace, Row
+from roomkeeper.control.store.together import Together, to_its_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -29,43 +34,82 @@ RACES = frozenset({"40001", "40P01", "55P03"})
 
 CLOCK = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 NOW = f"SELECT {CLOCK}"
-TOLD = f"INSERT INTO told (source, at) VALUES ($1, {CLOCK}) ON CONFLICT DO NOTHING RETURNING at"  # noqa: S608
+_KNOWN = f"{CLOCK} AS now, EXISTS (SELECT FROM told WHERE source = $2) AS repeated"
+FIND = f"SELECT body, policy, lines, xmin::text AS version, {_KNOWN} FROM sessions WHERE id = $1"  # noqa: S608
 # The time is taken outside of the locking query: after the lock was waited for, not before.
-FIND = f"""
-SELECT body, policy, lines, {CLOCK} AS now
-FROM (SELECT body, policy, lines FROM sessions WHERE id = $1 FOR UPDATE) AS locked
+LOCK = f"""
+SELECT body, policy, lines, version, {_KNOWN}
+FROM (SELECT body, policy, lines, xmin::text AS version FROM sessions WHERE id = $1 FOR UPDATE) AS locked
 """  # noqa: S608
+TOLD = f"INSERT INTO told (source, at) VALUES ($1, {CLOCK}) ON CONFLICT DO NOTHING"  # noqa: S608
 OPEN = """
 INSERT INTO sessions (id, room, generation, agent_name, opened_at, policy, state, unsettled, lines, body)
-VALUES ($1, $2, $3, $4, $5, $6, '', TRUE, 0, '') ON CONFLICT DO NOTHING RETURNING id
+VALUES ($1, $2, $3, $4, $5, $6, '', TRUE, 0, '') ON CONFLICT DO NOTHING RETURNING xmin::text
 """
-WRITE = """
+MOVED = """
 WITH moved AS (
-    UPDATE sessions SET state = $2, reason = $3, ended_at = $4, unsettled = $5, lines = $6, body = $7 WHERE id = $1
-), told AS (
+    UPDATE sessions SET state = $2, reason = $3, ended_at = $4, unsettled = $5, lines = $6, body = $7
+    WHERE id = $1 AND xmin::text = $8 RETURNING id
+), journaled AS (
     INSERT INTO journal (session, line, at, body)
-    SELECT $1, $6 - cardinality($9::text[]) + number, $8, body
-    FROM unnest($9::text[]) WITH ORDINALITY AS lines (body, number)
-), named AS (
-    INSERT INTO aliases (alias, session) SELECT unnest($10::text[]), $1 ON CONFLICT DO NOTHING
+    SELECT id, $6 - cardinality($10::text[]) + number, $9, written.body
+    FROM moved, unnest($10::text[]) WITH ORDINALITY AS written (body, number)
+), asked AS (
+    INSERT INTO outbox (session, key, kind, body, due_at, asked_at, claimed_until, tries)
+    SELECT id, key, kind, asks.body, due_at, $9, 0, 0
+    FROM moved, unnest($11::text[], $12::text[], $13::text[], $14::bigint[]) AS asks (key, kind, body, due_at)
+    ON CONFLICT (session, key) DO UPDATE SET kind = excluded.kind, body = excluded.body, due_at = excluded.due_at,
+        asked_at = excluded.asked_at, asked = outbox.asked + 1, tries = 0, parked_at = NULL, error = NULL
+)
+"""
+# Most transitions are lines of a talk, which name nothing, cancel nothing and are known by their numbers.
+WRITE_LINES = f"{MOVED} SELECT id FROM moved"  # noqa: S608
+WRITE = f"""{MOVED}, named AS (
+    INSERT INTO aliases (alias, session) SELECT unnest($15::text[]), id FROM moved ON CONFLICT DO NOTHING
 ), dropped AS (
-    DELETE FROM outbox WHERE session = $1 AND key = ANY ($11::text[])
+    DELETE FROM outbox USING moved WHERE outbox.session = moved.id AND outbox.key = ANY ($16::text[])
+), heard AS (
+    INSERT INTO told (source, at) SELECT unnest($17::text[]), $9 FROM moved
 )
-INSERT INTO outbox (session, key, kind, body, due_at, asked_at, claimed_until, tries)
-SELECT $1, key, kind, body, due_at, $8, 0, 0
-FROM unnest($12::text[], $13::text[], $14::text[], $15::bigint[]) AS asks (key, kind, body, due_at)
-ON CONFLICT (session, key) DO UPDATE SET kind = excluded.kind, body = excluded.body, due_at = excluded.due_at,
-    asked_at = excluded.asked_at, asked = outbox.asked + 1, tries = 0, parked_at = NULL, error = NULL
+SELECT id FROM moved
+"""  # noqa: S608
+READ = "SELECT id, body, policy, lines FROM sessions WHERE id = ANY ($1)"
+# A branch for each index; with `OR`, none would be used.
+READ_NAMED = """
+SELECT body, policy, lines FROM unnest($1::text[]) WITH ORDINALITY AS names (name, place) LEFT JOIN LATERAL (
+    SELECT 0 AS rank, generation, body, policy, lines FROM sessions WHERE id = name
+    UNION ALL
+    SELECT 1, generation, body, policy, lines FROM sessions JOIN aliases ON session = id WHERE alias = name
+    UNION ALL
+    SELECT 2, generation, body, policy, lines FROM sessions WHERE room = name
+    ORDER BY rank, generation DESC LIMIT 1
+) AS found ON TRUE ORDER BY place
 """
-# Most transitions of a talk are lines of it, which ask for nothing.
-WRITE_LINES = """
-WITH moved AS (
-    UPDATE sessions SET state = $2, reason = $3, ended_at = $4, unsettled = $5, lines = $6, body = $7 WHERE id = $1
+# The time is a row of its own, so that an index is used; what is due is chosen once, or more would be locked.
+CLAIM = f"""
+WITH clock AS MATERIALIZED (SELECT COALESCE($4, {CLOCK}) AS moment), due AS MATERIALIZED (
+    SELECT outbox.id FROM outbox, clock
+    WHERE due_at <= moment AND claimed_until <= moment AND parked_at IS NULL
+    ORDER BY due_at, outbox.id LIMIT $2 FOR UPDATE OF outbox SKIP LOCKED
 )
-INSERT INTO journal (session, line, at, body)
-SELECT $1, $6 - cardinality($9::text[]) + number, $8, body
-FROM unnest($9::text[]) WITH ORDINALITY AS lines (body, number)
+UPDATE outbox SET claim = $1, claimed_until = moment + $3 FROM clock, due WHERE outbox.id = due.id
+RETURNING outbox.id, session, body, outbox.claim, asked, tries, due_at
+"""  # noqa: S608
+DUE = f"""
+SELECT due_at, moment FROM (SELECT COALESCE($1, {CLOCK}) AS moment) AS clock, LATERAL (
+    SELECT due_at FROM outbox WHERE parked_at IS NULL AND claimed_until <= moment ORDER BY due_at LIMIT 1
+) AS next
+"""  # noqa: S608
+# Rows that somebody else has locked are being asked for anew, and are settled one by one: so nobody waits in a circle.
+SETTLE = """
+DELETE FROM outbox WHERE id IN (
+    SELECT outbox.id FROM outbox JOIN unnest($1::bigint[], $2::text[], $3::int[]) AS done (id, claim, asked)
+    ON outbox.id = done.id AND outbox.claim = done.claim AND outbox.asked = done.asked
+    FOR UPDATE OF outbox SKIP LOCKED
+) RETURNING id
 """
+SETTLE_ONE = "DELETE FROM outbox WHERE id = $1 AND claim = $2 AND asked = $3 RETURNING id"
+FREE = "UPDATE outbox SET claim = NULL, claimed_until = 0 WHERE id = $1 AND claim = $2"
 
 
 class PostgresLedger:
@@ -79,41 +123,110 @@ class PostgresLedger:
     def __init__(self, engine: AsyncEngine, clock: Callable[[], int] | None = None) -> None:
         self._engine = engine
         self._clock = clock
+        self._times = Together(self._now)
+        self._reads = Together(self._read)
+        self._finds = Together(self._find)
+        self._settled = Together(self._settle)
 
     async def now(self) -> int:
         """Return the clock that transitions go by, in milliseconds."""
-        if self._clock is not None:
-            return self._clock()
+        return self._clock() if self._clock is not None else await self._times.ask(None)
+
+    async def read(self, session: str) -> Row | None:
+        """Return a session's row by its id; see `Ledger`."""
+        return await self._reads.ask(session)
+
+    async def find(self, name: str) -> Row | None:
+        """Return a session's row by any of its names; see `Ledger`."""
+        return await self._finds.ask(name)
+
+    async def claim(self, claim: str, most: int, lease: int) -> list[Claimed]:
+        """Claim rows of the outbox; see `Ledger`."""
         async with self._driver() as driver:
-            return cast("int", await driver.fetchval(NOW))
+            rows = await driver.fetch(CLAIM, claim, most, lease, self._clock and self._clock())
+        return sorted((Claimed(*row) for row in rows), key=lambda row: (row.due_at, row.id))
+
+    async def due(self) -> tuple[int, int] | None:
+        """Return when a row of the outbox is due next; see `Ledger`."""
+        async with self._driver() as driver:
+            row = await driver.fetchrow(DUE, self._clock and self._clock())
+        return (row["due_at"], row["moment"]) if row is not None else None
+
+    async def settle(self, row: int, claim: str, asked: int) -> bool:
+        """Drop a row of the outbox that was carried out; see `Ledger`."""
+        return await self._settled.ask((row, claim, asked))
 
     async def move(self, session: str, source: str, decide: Decide[T]) -> T:
         """Lock a session, decide what becomes of it, and write that; see `Ledger`."""
-        return await _to_its_end(self._move(session, source, decide))
+        return await _finished(self._move(session, source, decide))
 
     async def open(self, begin: Begin[T]) -> T | None:
         """Write a new session; see `Ledger`."""
-        return await _to_its_end(self._open(begin))
+        return await _finished(self._open(begin))
+
+    # -- transitions --------------------------------------------------------------------------------------------------
 
     async def _move(self, session: str, source: str, decide: Decide[T]) -> T:
-        async with self._driver() as driver, _transaction(driver):
-            repeated = bool(source) and await driver.fetchval(TOLD, source) is None
-            found = await driver.fetchrow(FIND, session)
-            now = self._clock() if self._clock is not None else found["now"] if found is not None else 0
-            row = Row(found["body"], found["policy"], found["lines"]) if found is not None else None
-            answer, writes = decide(row, repeated, now)
-            if writes is not None:
-                await _write(driver, writes, now)
-            return answer
+        async with self._driver() as driver:
+            try:
+                return await self._try(driver, FIND, session, source, decide)
+            except LostRace:
+                async with _transaction(driver):
+                    return await self._try(driver, LOCK, session, source, decide)
+
+    async def _try(self, driver: Any, find: str, session: str, source: str, decide: Decide[T]) -> T:  # noqa: ANN401 - asyncpg has no types
+        found = await driver.fetchrow(find, session, source)
+        if found is None:
+            return decide(None, False, 0)[0]  # noqa: FBT003 - see Decide
+        now = self._clock() if self._clock is not None else found["now"]
+        row = Row(found["body"], found["policy"], found["lines"])
+        answer, writes = decide(row, found["repeated"], now)
+        if writes is not None:
+            await _write(driver, writes, found["version"], source, now)
+        elif source and not found["repeated"]:
+            await driver.execute(TOLD, source)
+        return answer
 
     async def _open(self, begin: Begin[T]) -> T | None:
         async with self._driver() as driver, _transaction(driver):
             now = self._clock() if self._clock is not None else await driver.fetchval(NOW)
             answer, new, writes = begin(now)
-            if await _insert(driver, writes.session, new) is None:
+            version = await _insert(driver, writes.session, new)
+            if version is None:
                 return None
-            await _write(driver, writes, now)
+            await _write(driver, writes, version, "", now)
             return answer
+
+    # -- in common ----------------------------------------------------------------------------------------------------
+
+    async def _now(self, asked: Sequence[None]) -> Sequence[int]:
+        async with self._driver() as driver:
+            return [cast("int", await driver.fetchval(NOW))] * len(asked)
+
+    async def _read(self, names: Sequence[str]) -> Sequence[Row | None]:
+        async with self._driver() as driver:
+            rows = await driver.fetch(READ, list(set(names)))
+        found = {row["id"]: Row(row["body"], row["policy"], row["lines"]) for row in rows}
+        return [found.get(name) for name in names]
+
+    async def _find(self, names: Sequence[str]) -> Sequence[Row | None]:
+        async with self._driver() as driver:
+            rows = await driver.fetch(READ_NAMED, names)
+        return [Row(*row) if row["body"] is not None else None for row in rows]
+
+    async def _settle(self, rows: Sequence[tuple[int, str, int]]) -> Sequence[bool]:
+        async with self._driver() as driver:
+            gone = {row["id"] for row in await driver.fetch(SETTLE, *zip(*rows, strict=True))}
+            for row, claim, asked in rows:
+                if row in gone:
+                    continue
+                if await driver.fetchval(SETTLE_ONE, row, claim, asked) is not None:
+                    gone.add(row)
+                else:
+                    await driver.execute(FREE, row, claim)
+        return [row in gone for row, _, _ in rows]
+
+    # -- connections --------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
@@ -133,19 +246,8 @@ class PostgresLedger:
                     await connection.invalidate()  # the next one must not find a transaction of ours
 
 
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run a transaction that a cancelled caller does not break off.
-
-    Breaking off a query means asking the server to, and that may hit whatever the connection does next.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # it is nobody's any more
-        raise
+async def _finished(work: Coroutine[Any, Any, T]) -> T:
+    return await to_its_end(asyncio.ensure_future(work))
 
 
 @asynccontextmanager
@@ -167,20 +269,38 @@ async def _insert(driver: Any, session: str, new: NewRow) -> str | None:  # noqa
     return cast("str | None", await driver.fetchval(OPEN, session, *values))
 
 
-async def _write(driver: Any, writes: Writes, now: int) -> None:  # noqa: ANN401 - asyncpg has no types
-    changed = (writes.state, writes.reason, writes.ended_at, writes.unsettled, writes.lines, writes.body)
-    values = (writes.session, *changed, now, writes.journal)
+async def _write(driver: Any, writes: Writes, version: str, source: str, now: int) -> None:  # noqa: ANN401 - asyncpg has no types
+    """Write a transition of the row that was read.
+
+    Raises:
+        LostRace: The row has been written since, or the source has told it since.
+    """
     asks = writes.asks
-    if not (asks or writes.names or writes.dropped):
-        await driver.fetch(WRITE_LINES, *values)
-        return
-    await driver.fetch(
-        WRITE,
-        *values,
-        writes.names,
-        writes.dropped,
+    values = (
+        writes.session,
+        writes.state,
+        writes.reason,
+        writes.ended_at,
+        writes.unsettled,
+        writes.lines,
+        writes.body,
+        version,
+        now,
+        writes.journal,
         [ask.key for ask in asks],
         [ask.kind for ask in asks],
         [ask.body for ask in asks],
         [ask.due_at for ask in asks],
     )
+    try:
+        if source or writes.names or writes.dropped:
+            more = (writes.names, writes.dropped, [source] if source else [])
+            moved = await driver.fetchval(WRITE, *values, *more)
+        else:
+            moved = await driver.fetchval(WRITE_LINES, *values)
+    except asyncpg.UniqueViolationError as error:
+        if error.table_name == "told":
+            raise LostRace from error
+        raise
+    if moved is None:
+        raise LostRace

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import aiosqlite
 from sqlalchemy.exc import OperationalError
 
-from roomkeeper.control.store.ledger import LostRace, Row
+from roomkeeper.control.store.ledger import Claimed, LostRace, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -28,6 +28,24 @@ T = TypeVar("T")
 
 TOLD = "INSERT INTO told (source, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 FIND = "SELECT body, policy, lines FROM sessions WHERE id = ?"
+READ_NAMED = """
+SELECT body, policy, lines FROM (
+    SELECT 0 AS rank, generation, body, policy, lines FROM sessions WHERE id = ?1
+    UNION ALL
+    SELECT 1, generation, body, policy, lines FROM sessions JOIN aliases ON session = id WHERE alias = ?1
+    UNION ALL
+    SELECT 2, generation, body, policy, lines FROM sessions WHERE room = ?1
+) ORDER BY rank, generation DESC LIMIT 1
+"""
+CLAIM = """
+UPDATE outbox SET claim = ?1, claimed_until = ?4 + ?3 WHERE id IN (
+    SELECT id FROM outbox WHERE due_at <= ?4 AND claimed_until <= ?4 AND parked_at IS NULL
+    ORDER BY due_at, id LIMIT ?2
+) RETURNING id, session, body, claim, asked, tries, due_at
+"""
+DUE = "SELECT due_at FROM outbox WHERE parked_at IS NULL AND claimed_until <= ? ORDER BY due_at LIMIT 1"
+SETTLE = "DELETE FROM outbox WHERE id = ? AND claim = ? AND asked = ?"
+FREE = "UPDATE outbox SET claim = NULL, claimed_until = 0 WHERE id = ? AND claim = ?"
 OPEN = """
 INSERT INTO sessions (id, room, generation, agent_name, opened_at, policy, state, unsettled, lines, body)
 VALUES (?, ?, ?, ?, ?, ?, '', TRUE, 0, '') ON CONFLICT DO NOTHING
@@ -84,8 +102,7 @@ class SqliteLedger:
 
         def work(database: sqlite3.Connection, now: int) -> T:
             repeated = bool(source) and not database.execute(TOLD, (source, now)).rowcount
-            found = database.execute(FIND, (session,)).fetchone()
-            answer, writes = decide(Row(*found) if found is not None else None, repeated, now)
+            answer, writes = decide(_row(database.execute(FIND, (session,))), repeated, now)
             if writes is not None:
                 _write(database, writes, now)
             return answer
@@ -102,6 +119,42 @@ class SqliteLedger:
                 return None
             _write(database, writes, now)
             return answer
+
+        return await self._transact(work)
+
+    async def read(self, session: str) -> Row | None:
+        """Return a session's row by its id; see `Ledger`."""
+        return await self._transact(lambda database, _: _row(database.execute(FIND, (session,))))
+
+    async def find(self, name: str) -> Row | None:
+        """Return a session's row by any of its names; see `Ledger`."""
+        return await self._transact(lambda database, _: _row(database.execute(READ_NAMED, (name,))))
+
+    async def claim(self, claim: str, most: int, lease: int) -> list[Claimed]:
+        """Claim rows of the outbox; see `Ledger`."""
+
+        def work(database: sqlite3.Connection, now: int) -> list[Claimed]:
+            return [Claimed(*row) for row in database.execute(CLAIM, (claim, most, lease, now)).fetchall()]
+
+        return sorted(await self._transact(work), key=lambda row: (row.due_at, row.id))
+
+    async def due(self) -> tuple[int, int] | None:
+        """Return when a row of the outbox is due next; see `Ledger`."""
+
+        def work(database: sqlite3.Connection, now: int) -> tuple[int, int] | None:
+            row = database.execute(DUE, (now,)).fetchone()
+            return (row[0], now) if row is not None else None
+
+        return await self._transact(work)
+
+    async def settle(self, row: int, claim: str, asked: int) -> bool:
+        """Drop a row of the outbox that was carried out; see `Ledger`."""
+
+        def work(database: sqlite3.Connection, _: int) -> bool:
+            if database.execute(SETTLE, (row, claim, asked)).rowcount:
+                return True
+            database.execute(FREE, (row, claim))
+            return False
 
         return await self._transact(work)
 
@@ -171,6 +224,11 @@ class _Job:
         if error is not None:
             raise error
         return self._answer
+
+
+def _row(found: sqlite3.Cursor) -> Row | None:
+    row = found.fetchone()
+    return Row(*row) if row is not None else None
 
 
 def _write(database: sqlite3.Connection, writes: Writes, now: int) -> None:

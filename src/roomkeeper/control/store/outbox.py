@@ -14,10 +14,11 @@ import json
 import logging
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from roomkeeper.control.store.engine import single
 from roomkeeper.control.store.tables import outbox
 from roomkeeper.errors import IllegalCall
 from roomkeeper.lifecycle.actions import SetTimer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from roomkeeper.control.store.ledger import Claimed
     from roomkeeper.control.store.store import Store
     from roomkeeper.lifecycle.actions import Action
 
@@ -79,33 +81,16 @@ class Outbox:
         self, store: Store, engine: AsyncEngine, *, replica: str, chance: Callable[[], float] = random.random
     ) -> None:
         self._store = store
-        self._engine = engine
+        self._engine = single(engine)
         self._replica = replica
         self._chance = chance
         self._claims = 0
 
     async def claim(self, most: int = 32) -> list[Task]:
         """Claim what is due, the longest due first; rows that others hold are passed over."""
-        now = await self._store.now()
         self._claims += 1
-        claim = f"{self._replica}:{self._claims}"
-        due = (
-            sa.select(outbox.c.id)
-            .where(outbox.c.due_at <= now, outbox.c.claimed_until <= now, outbox.c.parked_at.is_(None))
-            .order_by(outbox.c.due_at, outbox.c.id)
-            .limit(most)
-            .with_for_update(skip_locked=True)
-        )
-        take = (
-            sa.update(outbox)
-            .where(outbox.c.id.in_(due))
-            .values(claim=claim, claimed_until=now + LEASE)
-            .returning(outbox.c.id, outbox.c.session, outbox.c.body, outbox.c.asked, outbox.c.tries, outbox.c.due_at)
-        )
-        async with self._engine.begin() as connection:
-            rows = (await connection.execute(take)).all()
-        tasks = [task for row in rows if (task := _task(row, claim)) is not None]
-        return sorted(tasks, key=lambda task: (task.due_at, task.id))
+        rows = await self._store.claim(f"{self._replica}:{self._claims}", most, LEASE)
+        return [task for row in rows if (task := _task(row)) is not None]
 
     async def renew(self, tasks: Collection[Task]) -> None:
         """Hold what is still being carried out for another lease."""
@@ -116,19 +101,13 @@ class Outbox:
 
     async def next_due(self) -> int | None:
         """Return when something will be due next that nobody holds, in milliseconds; None if nothing waits."""
-        return await self._next_due(await self._store.now())
+        due = await self._store.due()
+        return None if due is None else due[0]
 
     async def due_in(self) -> float | None:
         """Return in how many seconds that will be."""
-        now = await self._store.now()
-        due = await self._next_due(now)
-        return None if due is None else (due - now) / 1000
-
-    async def _next_due(self, now: int) -> int | None:
-        free = sa.and_(outbox.c.parked_at.is_(None), outbox.c.claimed_until <= now)
-        query = sa.select(outbox.c.due_at).where(free).order_by(outbox.c.due_at).limit(1)
-        async with self._engine.connect() as connection:
-            return (await connection.execute(query)).scalar_one_or_none()
+        due = await self._store.due()
+        return None if due is None else (due[0] - due[1]) / 1000
 
     async def settle(self, task: Task) -> bool:
         """Forget a row that was carried out.
@@ -136,12 +115,7 @@ class Outbox:
         Returns:
             False if the claim was lost, or the same was asked for again: then it will be carried out once more.
         """
-        mine = sa.and_(outbox.c.id == task.id, outbox.c.claim == task.claim)
-        async with self._engine.begin() as connection:
-            gone = await connection.execute(sa.delete(outbox).where(mine, outbox.c.asked == task.asked))
-            if not gone.rowcount:
-                await connection.execute(sa.update(outbox).where(mine).values(claim=None, claimed_until=0))
-            return bool(gone.rowcount)
+        return await self._store.settle(task.id, task.claim, task.asked)
 
     async def failed(self, task: Task, error: str) -> bool:
         """Put a row back for later, or park it after too many tries; one that was asked for again begins anew.
@@ -179,11 +153,11 @@ class Outbox:
             return int((await connection.execute(again)).rowcount)
 
 
-def _task(row: Any, claim: str) -> Task | None:  # noqa: ANN401 - a row of the claiming query
+def _task(row: Claimed) -> Task | None:
     """Read a claimed row; None for one that a newer replica asked for, which is left to it."""
     try:
         action = load_action(json.loads(row.body))
     except (IllegalCall, ValueError, TypeError, KeyError):
         logger.exception("deed cannot be read", extra={"session": row.session, "row": row.id})
         return None
-    return Task(row.id, row.session, action, claim, row.asked, row.tries, row.due_at)
+    return Task(row.id, row.session, action, row.claim, row.asked, row.tries, row.due_at)

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from roomkeeper.control.store.engine import single
 from roomkeeper.control.store.ledger import Ask, LostRace, NewRow, Writes
 from roomkeeper.control.store.ledger_postgres import PostgresLedger
 from roomkeeper.control.store.ledger_sqlite import SqliteLedger
 from roomkeeper.control.store.rows import ALARM, Read, action_of, body_of, key_of, line_of, policy_of, session_of
-from roomkeeper.control.store.tables import aliases, journal, sessions, told
+from roomkeeper.control.store.tables import journal, sessions, told
 from roomkeeper.errors import RoomkeeperError
 from roomkeeper.lifecycle.actions import CancelTimer, Ignored, SetTimer
 from roomkeeper.lifecycle.codec import load_event
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from roomkeeper.control.store.ledger import Ledger, Row
+    from roomkeeper.control.store.ledger import Claimed, Ledger, Row
     from roomkeeper.lifecycle.actions import Action
     from roomkeeper.lifecycle.events import Event
     from roomkeeper.lifecycle.state import Session
@@ -47,26 +48,8 @@ REPEATED_WITHIN = 7 * 24 * 3_600_000
 TRIES = 8
 """Times a transaction is begun anew after it lost a race."""
 
-SESSION = sa.select(sessions.c.body, sessions.c.policy)
-"""What `session_of` reads."""
-
-
-def _ranked(rank: int, condition: sa.ColumnElement[bool]) -> sa.Select[tuple[int, int, str, str]]:
-    columns = (sessions.c.generation, sessions.c.body, sessions.c.policy)
-    return sa.select(sa.literal(rank).label("rank"), *columns).where(condition)
-
-
-_NAME = sa.bindparam("name", type_=sa.Text)
-FIND = (
-    # A branch for each index; with `OR`, neither database uses them all.
-    sa.union_all(
-        _ranked(0, sessions.c.id == _NAME),
-        _ranked(1, sessions.c.id == sa.select(aliases.c.session).where(aliases.c.alias == _NAME).scalar_subquery()),
-        _ranked(2, sessions.c.room == _NAME),
-    )
-    .order_by(sa.text("rank"), sa.text("generation DESC"))
-    .limit(1)
-)
+SESSION = sa.select(sessions.c.id, sessions.c.body, sessions.c.policy)
+"""What `Read.session` reads."""
 
 
 class NoSuchSession(RoomkeeperError):
@@ -101,7 +84,7 @@ class Store:
     """
 
     def __init__(self, engine: AsyncEngine, *, clock: Callable[[], int] | None = None) -> None:
-        self._engine = engine
+        self._engine = single(engine)
         self.postgres = engine.dialect.name == "postgresql"
         self._read = Read()
         self._ledger: Ledger = (PostgresLedger if self.postgres else SqliteLedger)(engine, clock)
@@ -187,16 +170,14 @@ class Store:
         Raises:
             NoSuchSession: There is none.
         """
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(SESSION.where(sessions.c.id == session))).one_or_none()
+        row = await self._in_turn(lambda: self._ledger.read(session))
         if row is None:
             raise NoSuchSession(f"{session!r}.")
-        return session_of(row.body, row.policy)
+        return self._read.session(session, row.body, row.policy)
 
     async def find(self, name: str) -> Session | None:
         """Return a session by `S_…`, room name (its latest generation), `RM_…`, `AJ_…` or `EG_…`."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(FIND, {"name": name})).first()
+        row = await self._in_turn(lambda: self._ledger.find(name))
         return session_of(row.body, row.policy) if row is not None else None
 
     async def journal(self, session: str) -> list[SessionOpened | Event]:
@@ -217,16 +198,30 @@ class Store:
         """Return the time that transitions go by, in milliseconds."""
         return await self._ledger.now()
 
-    async def _all(self, query: sa.Select[tuple[str, str]]) -> list[Session]:
+    async def _all(self, query: sa.Select[tuple[str, str, str]]) -> list[Session]:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query.order_by(sessions.c.opened_at))).all()
-        return [session_of(row.body, row.policy) for row in rows]
+        return [self._read.session(row.id, row.body, row.policy) for row in rows]
 
     async def forget_sources(self) -> int:
         """Forget what told something so long ago that it is not repeated any more; returns how many that were."""
         old = sa.delete(told).where(told.c.at < await self.now() - REPEATED_WITHIN)
         async with self._engine.begin() as connection:
             return int((await connection.execute(old)).rowcount)
+
+    # -- the outbox, see there ----------------------------------------------------------------------------------------
+
+    async def claim(self, claim: str, most: int, lease: int) -> list[Claimed]:
+        """Claim rows of the outbox; see `Ledger`."""
+        return await self._in_turn(lambda: self._ledger.claim(claim, most, lease))
+
+    async def due(self) -> tuple[int, int] | None:
+        """Return when a row of the outbox is due next, and the time; see `Ledger`."""
+        return await self._in_turn(self._ledger.due)
+
+    async def settle(self, row: int, claim: str, asked: int) -> bool:
+        """Drop a row of the outbox that was carried out; see `Ledger`."""
+        return await self._in_turn(lambda: self._ledger.settle(row, claim, asked))
 
     # -- one transaction ----------------------------------------------------------------------------------------------
 
