@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from anyio import CancelScope
 from starlette.responses import StreamingResponse
@@ -25,14 +26,17 @@ from roomkeeper.control.stream import Position
 from roomkeeper.lifecycle.state import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from starlette.requests import Request
+    from starlette.types import Message, Send
 
     from roomkeeper.control.admin import Admin
     from roomkeeper.control.listing import Listing
     from roomkeeper.control.store.store import Store
     from roomkeeper.control.stream import Happened, Stream
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 15.0
 """Seconds without a word after which a comment says that the connection lives."""
@@ -40,6 +44,8 @@ LOOK_AGAIN: Final = 0.5
 """Seconds after which another replica's events are looked for."""
 COUNT_EVERY: Final = 1.0
 """Seconds between two counts at least."""
+TAKEN_WITHIN: Final = 30.0
+"""Seconds that a reader may let the buffers of its connection be full."""
 MOST_READERS: Final = 100
 """Of one process."""
 
@@ -84,9 +90,9 @@ class Streaming:
         events = self._events(admin, session, request.headers.get("last-event-id", ""))
         # `X-Accel-Buffering`: a proxy in front must not collect events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+        return _Response(events, headers=headers, media_type="text/event-stream")
 
-    async def _events(self, admin: Admin, session: str, last: str) -> AsyncIterator[str]:
+    async def _events(self, admin: Admin, session: str, last: str) -> AsyncGenerator[str, None]:
         self.readers += 1
         try:
             reader = _Reader(self._store, self._stream, self._listing, admin.room, session)
@@ -96,6 +102,21 @@ class Streaming:
                     return
         finally:
             self.readers -= 1
+
+
+class _Response(StreamingResponse):
+    """Sends events for as long as they are taken: a reader that takes none gives its place back."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def soon(message: Message) -> None:
+            async with asyncio.timeout(TAKEN_WITHIN):
+                await send(message)
+
+        async with aclosing(cast("AsyncGenerator[str, None]", self.body_iterator)):
+            try:
+                await super().stream_response(soon)
+            except TimeoutError:  # the server closes a connection whose answer was not finished
+                logger.warning("a reader of the stream took nothing", extra={"seconds": TAKEN_WITHIN})
 
 
 class _Reader:

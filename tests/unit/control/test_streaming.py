@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from starlette.requests import Request
 
 from roomkeeper.control import streaming
 from roomkeeper.control.store.engine import open_engine
 from roomkeeper.control.store.tables import stream as rows
 from roomkeeper.control.stream import KEPT_FOR, Position, Stream
+from roomkeeper.control.streaming import Streaming
 from roomkeeper.lifecycle.events import AgentAttached, EndAsked, Noted, ParticipantJoined, SessionOpened
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.wire.tokens import Claims, VideoGrants
-from tests.unit.control.serving import ADMIN, ANN, KEY, Site, site, token
+from tests.unit.control.serving import ADMIN, ANN, KEY, KEYS, Site, site, token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -180,6 +182,29 @@ async def test_too_many_readers_are_sent_away(served: Site, monkeypatch: pytest.
     monkeypatch.setattr(streaming, "MOST_READERS", 0)
     answer = await served("GET", "/api/stream", by=ADMIN)
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+
+
+async def test_a_reader_that_takes_nothing_gives_its_place_back(served: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "TAKEN_WITHIN", 0.05)
+    plane = served.plane
+    endpoint = Streaming(plane.store, plane.stream, plane.listing, KEYS)
+    headers = [(b"authorization", f"Bearer {token(ADMIN)}".encode())]
+    scope = {"type": "http", "method": "GET", "headers": headers, "query_string": b""}
+    taken: list[str] = []
+
+    async def never() -> Any:  # noqa: ANN401 - a message
+        await asyncio.Event().wait()
+
+    async def take_one(message: Any) -> None:  # noqa: ANN401 - likewise
+        if taken:
+            assert endpoint.readers == 1
+            await asyncio.Event().wait()
+        taken.append(message["type"])
+
+    response = await endpoint.endpoint(Request(scope))
+    async with asyncio.timeout(5):
+        await response(scope, never, take_one)
+    assert (taken, endpoint.readers) == (["http.response.start"], 0)
 
 
 # The stream itself, on both databases.
