@@ -2,33 +2,24 @@
 
 1. What happens goes to the spool, synchronously; the parent is only told that there is something new. So nothing here
    waits, and nothing is lost with the process.
-2. Everything else goes over a UNIX socket beside the spools, in a thread of its own. The thread also beats: a blocked
-   event loop is not a dead process, while SIGSTOP stops every thread.
+2. Everything else goes over a socket, see `roomkeeper.agent.line`.
 3. Nothing here raises into the application.
-
-Lines of JSON. Job → parent: `job {job}` first, `attach {…, n}` as on the agent link, an empty line for "I live, look at
-my spool". Parent → job: `parent {url, token, linked}` whenever one of them changes, and every frame of the agent link
-that names the job; `attached` repeats the `n` of the `attach` that it answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
-import selectors
-import socket
 import tempfile
-import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from roomkeeper.agent import spool
+from roomkeeper.agent.line import Line, Parent
 from roomkeeper.errors import RoomkeeperError
 from roomkeeper.wire import link
 
@@ -39,8 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("roomkeeper.agent")
 
-BEAT: Final = 0.5
-"""Seconds between two signs of life."""
 EPOCH_ATTRIBUTE: Final = "roomkeeper.epoch"
 SESSION_ATTRIBUTE: Final = "roomkeeper.session"
 
@@ -81,25 +70,13 @@ class Place:
         return Path(self.folder, f"{job}{spool.SUFFIX}")
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """What the parent last told.
-
-    Attributes:
-        url: Base of the control plane's HTTP API, empty if there is none.
-        token: For the journal; worth an hour at least when it is told, and told anew in time.
-        linked: Whether the agent link is up.
-        told: False as long as it told nothing.
-    """
-
-    url: str = ""
-    token: str = ""
-    linked: bool = False
-    told: bool = field(default=False, compare=False)
-
-
 _places: WeakKeyDictionary[JobContext, Place] = WeakKeyDictionary()
 _desks: WeakKeyDictionary[JobContext, Desk] = WeakKeyDictionary()
+
+
+def desk_of(ctx: JobContext) -> Desk | None:
+    """Return the desk of a job if it has come to one: a console's job never does."""
+    return _desks.get(ctx)
 
 
 def settle(ctx: JobContext, place: Place) -> None:
@@ -132,7 +109,7 @@ class Desk:
         self._attached = False
         self._fenced = False
         self._lapsed = False
-        self._line = _Line(place.socket, header.job, self)
+        self._line = Line(place.socket, header.job, self)
         self._complain()
         self._line.start()
 
@@ -210,7 +187,8 @@ class Desk:
         """Be told what the control plane says to this job, also what it said before this call.
 
         Args:
-            callback: Takes `Attached`, `EndNow`, `Fenced`, `Mute`, `Unmute` and `Warning`.
+            callback: Takes `Attached`, `EndNow`, `Fenced`, `Mute`, `Unmute` and `Warning`; and `Refused`, if it was
+                attached before.
             stood_still: Called when the process stood still for longer than a lease; `lapsed` is true then.
         """
         self._listener = callback
@@ -226,6 +204,9 @@ class Desk:
     def close(self) -> None:
         """Let go of spool and socket; only for a desk whose process goes on."""
         self._line.stop()
+
+    def left(self) -> None:
+        """The line is down for good: of a job in a thread, whose process goes on, nothing is to stay open."""
         self._spool.close()
 
     # From here on: called in the loop by the thread of the line.
@@ -235,8 +216,7 @@ class Desk:
         if isinstance(frame, link.Attached) and (self._fenced or (self._lapsed and n != self._asked)):
             return  # a fence is final; and an answer to a question from before a standstill says nothing
         if isinstance(frame, link.Refused):
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(None)
+            self._take_refused(frame, n)
             return
         if isinstance(frame, Answer):
             self._attached = True
@@ -248,6 +228,15 @@ class Desk:
             self._unheard.append(frame)
         else:
             self._tell(frame)
+
+    def _take_refused(self, frame: link.Refused, n: int) -> None:
+        """Whoever is not kept has nobody who could be in charge in its place; other refusals are the parent's."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
+        if n and n == self._asked and self._attached and not self._fenced:
+            self._attached = self._lapsed = False
+            if self._listener is not None:
+                self._tell(frame)
 
     def take_parent(self, parent: Parent) -> None:
         """The parent told where the control plane is."""
@@ -288,130 +277,6 @@ class Desk:
             log.error("the spool takes no more: free the disk or set ROOMKEEPER_SPOOL", extra={"error": str(failure)})
         else:
             log.warning("the spool takes lines again")
-
-
-class _Line:
-    """The job's end of the UNIX socket: a thread that connects, beats, and reads, for as long as the process lives."""
-
-    def __init__(self, address: str, job: str, desk: Desk) -> None:
-        self._address = address
-        self._hello = json.dumps({"type": "job", "job": job}).encode() + b"\n"
-        self._desk = desk
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="roomkeeper", daemon=True)
-        self._wake, self._waker = socket.socketpair()
-        for end in (self._wake, self._waker):
-            end.settimeout(0)
-        self._sending = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._waiting: bytes = b""
-        """The last attach: only the last one matters, and it is sent again on every connection."""
-        self._beat_at = _clock()
-        self._stopped = False
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._waker.send(b"\n")
-        self._thread.join()
-        self._wake.close()
-        self._waker.close()
-
-    def still(self) -> float:
-        """Seconds since the thread's last turn."""
-        return _clock() - self._beat_at
-
-    def ring(self) -> None:
-        """Tell the parent that there is a new line; if that is not possible now, the next beat does."""
-        if not self._sending.acquire(blocking=False):
-            return
-        try:
-            if self._socket is not None:
-                os.write(self._socket.fileno(), b"\n")  # not `send`: that waits for room, up to the timeout
-        except OSError:
-            pass  # the parent is gone or far behind: it looks at the file anyway
-        finally:
-            self._sending.release()
-
-    def send(self, frame: str, n: int) -> None:
-        """Send a frame, numbered, in the thread."""
-        self._waiting = json.dumps({**json.loads(frame), "n": n}).encode() + b"\n"
-        with contextlib.suppress(BlockingIOError):  # it has enough to wake up for
-            self._waker.send(b"\n")
-
-    def _run(self) -> None:
-        while not self._stopped:
-            try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                    connection.settimeout(BEAT)
-                    connection.connect(self._address)
-                    connection.sendall(self._hello)
-                    self._socket = connection
-                    self._talk(connection)
-            except OSError:
-                log.debug("no connection to the worker's parent", exc_info=True)
-            except RuntimeError:  # the loop is closed: the job is over
-                return
-            finally:
-                with self._sending:
-                    self._socket = None
-            self._tell(self._desk.take_parent, replace(self._desk.parent, linked=False))
-            if not self._stopped:
-                time.sleep(BEAT)
-                self._beat()
-
-    def _talk(self, connection: socket.socket) -> None:
-        """Beat and read until the parent is gone."""
-        sent = b""
-        unread = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(connection, selectors.EVENT_READ)
-            selector.register(self._wake, selectors.EVENT_READ)
-            while not self._stopped:
-                ready = {key.fileobj for key, _ in selector.select(BEAT)}
-                self._beat()
-                if self._wake in ready:
-                    self._wake.recv(4096)
-                with self._sending:
-                    connection.sendall(b"\n")
-                    if self._waiting is not sent:
-                        sent = self._waiting
-                        connection.sendall(sent)
-                if connection in ready:
-                    chunk = connection.recv(65_536)
-                    if not chunk:
-                        return
-                    *lines, unread = (unread + chunk).split(b"\n")
-                    for line in lines:
-                        self._read(line)
-
-    def _beat(self) -> None:
-        """Note that the process runs, and whether it stood still before this turn."""
-        stood_still = self.still() > link.LEASE
-        if stood_still:
-            self._desk.note_lapse()
-        self._beat_at = _clock()
-        if stood_still:
-            self._tell(self._desk.lapse)
-
-    def _read(self, line: bytes) -> None:
-        said = json.loads(line)
-        if said.get("type") == "parent":
-            told = Parent(url=said["url"], token=said["token"], linked=said["linked"], told=True)
-            self._tell(self._desk.take_parent, told)
-        elif (frame := link.read_from_control(line)) is not None:
-            self._tell(self._desk.take, frame, int(said.get("n") or 0))
-
-    def _tell(self, callback: Callable[..., None], *args: object) -> None:
-        if not self._stopped:
-            self._loop.call_soon_threadsafe(callback, *args)
-
-
-def _clock() -> float:
-    """Seconds that also pass while the machine is suspended."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _header(ctx: JobContext, place: Place) -> spool.Header:

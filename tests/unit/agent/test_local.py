@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from livekit.protocol import agent
 
-from roomkeeper.agent import local, spool
+from roomkeeper.agent import line, local, spool
 from roomkeeper.wire import link
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Ear:
     def hang_up(self) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
+
+    def write(self, line: bytes) -> None:
+        assert self._writer is not None
+        self._writer.write(line)
 
     def say(self, frame: link.FromControl, n: int) -> None:
         assert self._writer is not None
@@ -92,8 +96,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
-        now = local._clock
-        monkeypatch.setattr(local, "_clock", lambda: now() + self.ahead)
+        now = line._clock
+        monkeypatch.setattr(line, "_clock", lambda: now() + self.ahead)
 
 
 def lapsed(desk: local.Desk) -> bool:
@@ -109,7 +113,7 @@ async def test_a_job_beats_though_its_event_loop_is_blocked(ear: Ear, tmp_path: 
         await ear.until(lambda: ear.said)
         before = ear.beats
         await asyncio.to_thread(lambda: None)
-        block_until = asyncio.get_running_loop().time() + 2.5 * local.BEAT
+        block_until = asyncio.get_running_loop().time() + 2.5 * line.BEAT
         while asyncio.get_running_loop().time() < block_until:
             pass
         await ear.until(lambda: ear.beats >= before + 2)
@@ -117,7 +121,7 @@ async def test_a_job_beats_though_its_event_loop_is_blocked(ear: Ear, tmp_path: 
 
 
 async def test_a_line_rings_at_once(ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "BEAT", 60)
+    monkeypatch.setattr(line, "BEAT", 60)
     async with sitting(tmp_path) as desk:
         await ear.until(lambda: ear.said)
         before = ear.beats
@@ -136,7 +140,7 @@ async def test_writing_never_waits_for_a_parent_that_does_not_read(
             before = loop.time()
             desk.append("item", {"text": "x" * 100})
             longest = max(longest, loop.time() - before)
-        assert longest < local.BEAT / 2
+        assert longest < line.BEAT / 2
         await ear.until(lambda: ear.beats > 10)
 
 
@@ -305,3 +309,50 @@ def test_a_job_of_a_server_that_is_not_wrapped_is_told_what_to_write() -> None:
 def test_a_socket_whose_name_would_be_too_long_lies_elsewhere(tmp_path: Path) -> None:
     assert local.Place.of("W_1", tmp_path).socket == str(tmp_path / "W_1.sock")
     assert len(local.Place.of("W_1", tmp_path / ("x" * 200)).socket) < 104
+
+
+async def test_a_line_of_the_parent_that_cannot_be_read_is_passed_over(ear: Ear, tmp_path: Path) -> None:
+    async with sitting(tmp_path) as desk:
+        heard: list[link.FromControl] = []
+        desk.listen(heard.append)
+        await ear.until(lambda: ear.beats)
+        ear.write(b"no JSON\n[]\n" + b'{"type":"attached","job":7}\n' + b'{"type":"parent"}\n')
+        ear.say(link.Mute(job="AJ_1"), 0)
+        async with asyncio.timeout(10):
+            while not heard:
+                await asyncio.sleep(0.01)
+    assert heard == [link.Mute(job="AJ_1")]
+
+
+async def test_a_job_that_is_refused_after_it_stood_still_is_not_silenced_for_ever(
+    ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    async with sitting(tmp_path) as desk:
+        heard: list[link.FromControl] = []
+        desk.listen(heard.append)
+        asking = asyncio.create_task(desk.attach(ATTACH, 10))
+        await ear.until(ear.asked)
+        ear.say(attached(), 1)
+        assert await asking
+        clock.ahead = link.LEASE + 1
+        await ear.until(lambda: ear.asked() == [1, 2])
+        assert lapsed(desk)
+        ear.say(link.Refused(why="these lines", job="AJ_1"), 0)
+        ear.say(link.Refused(why="not kept", job="AJ_1"), 2)
+        async with asyncio.timeout(10):
+            while lapsed(desk):
+                await asyncio.sleep(0.01)
+    assert heard == [link.Refused(why="not kept", job="AJ_1")]
+
+
+def test_a_job_in_a_thread_leaves_nothing_open_when_its_loop_is_closed(tmp_path: Path) -> None:
+    desks: list[local.Desk] = []
+
+    async def job() -> None:
+        desks.append(local.Desk(local.Place("W_1", str(tmp_path), str(tmp_path / "nobody.sock")), HEADER))
+
+    asyncio.run(job())
+    desks[0]._line._thread.join(10)
+    assert not desks[0]._line._thread.is_alive()
+    assert not spool.is_held(tmp_path / "AJ_1.jsonl")

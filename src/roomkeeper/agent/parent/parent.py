@@ -191,7 +191,7 @@ class Parent:
             case link.Ack():
                 shipper.ack(frame, now=self._now())
             case link.Refused():
-                shipper.refused(now=self._now())
+                n = shipper.refused(now=self._now())
                 self._shipped.set()
             case link.Attached() | link.Fenced():
                 n = shipper.answered(frame)

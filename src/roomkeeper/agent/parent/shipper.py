@@ -130,10 +130,15 @@ class Shipper:
         if self._reader is not None:
             self._reader.forget(self._acked)
 
-    def refused(self, *, now: float) -> None:
-        """The control plane does not want it now: try again later, and later each time."""
+    def refused(self, *, now: float) -> int:
+        """The control plane does not want it now: try again later, and later each time.
+
+        Returns:
+            The number of the `attach` that is refused; 0 if it was something else.
+        """
+        n = 0
         if self._asked:
-            self._asked.popleft()
+            n = self._asked.popleft()
             if self.gone and time.time() - self._written_at() > REFUSED_FOR:
                 log.warning("a spool that nobody wanted is deleted", extra={"path": str(self.path)})
                 self.over = True
@@ -142,6 +147,7 @@ class Shipper:
         self._go_back(self._acked)
         self._again_at = now + self._wait
         self._wait = min(self._wait * 2, MAX_RETRY)
+        return n
 
     def next(self, *, now: float) -> Frame | None:
         """Return what to send now; None if there is nothing, or something is on its way.

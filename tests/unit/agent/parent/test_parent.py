@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from roomkeeper.agent import local, spool
+from roomkeeper.agent import line, local, spool
 from roomkeeper.agent.parent import connection, shipper
 from roomkeeper.agent.parent import parent as parents
 from roomkeeper.agent.parent.parent import Parent
@@ -288,7 +288,7 @@ async def test_jobs_that_beat_are_named_and_others_are_not(folder: Path, plane: 
         await plane.until(lambda: plane.alive == ("AJ_1",))
         await asyncio.to_thread(at._line.stop)
         await plane.until(lambda: plane.alive == ())
-        at._line = local._Line(parent.place.socket, "AJ_1", at)
+        at._line = line.Line(parent.place.socket, "AJ_1", at)
         at._line.start()
 
 
@@ -299,14 +299,14 @@ async def test_a_job_that_falls_silent_is_told_of_before_the_next_heartbeat(fold
         await plane.until(lambda: plane.alive == ("AJ_1",))
         await asyncio.to_thread(at._line.stop)
         await plane.until(lambda: plane.alive == ())
-        at._line = local._Line(parent.place.socket, "AJ_1", at)
+        at._line = line.Line(parent.place.socket, "AJ_1", at)
         at._line.start()
 
 
 async def test_a_job_learns_where_its_journal_is(folder: Path, plane: Plane) -> None:
     async with worker(folder, plane.url) as parent, desk(parent) as at:
         await until(lambda: at.linked)
-        assert at.parent == local.Parent(url=plane.url, token="token", linked=True)
+        assert at.parent == line.Parent(url=plane.url, token="token", linked=True)
         await plane.stop()
         await until(lambda: not at.linked)
         assert at.parent.token == "token"

@@ -18,7 +18,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConn
 from livekit.agents.voice.room_io import RoomOptions
 
 import roomkeeper
-from roomkeeper.agent import local
+from roomkeeper.agent import line, local
 from roomkeeper.agent.kept import KeptSession
 from roomkeeper.agent.spool import Header
 from roomkeeper.lifecycle.policy import Policy, plain
@@ -66,7 +66,7 @@ class FakeDesk:
         self.answer: link.Attached | link.Fenced | None = attached(epoch=max(epoch, 1))
         self.linked = True
         self.lapsed = False
-        self.parent = local.Parent(url="http://127.0.0.1:9", token="t", linked=True)
+        self.parent = line.Parent(url="http://127.0.0.1:9", token="t", linked=True)
         self.header = Header(
             job="AJ_1", room="tea", room_sid="RM_1", identity="agent-AJ_1", agent_name="tester", epoch=epoch
         )

@@ -11,7 +11,7 @@ from aiohttp import web
 from livekit.agents import Agent, RunContext, function_tool
 from livekit.agents.llm import FunctionCall, FunctionCallOutput
 
-from roomkeeper.agent import local
+from roomkeeper.agent import line
 from roomkeeper.agent.resumed import SORRY, WORDS
 from roomkeeper.wire import link
 from tests.unit.agent.session.stagehand import Show, Talker, attached, person, show
@@ -62,7 +62,7 @@ async def replaced(book: Book, *answers: Any, muted: bool = False, people: Any =
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     try:
         async with show(*answers, epoch=2, people=[person("ada")] if people is None else people) as stage:
-            stage.desk.parent = local.Parent(url=f"http://127.0.0.1:{port}", token="secret", linked=True)
+            stage.desk.parent = line.Parent(url=f"http://127.0.0.1:{port}", token="secret", linked=True)
             stage.desk.answer = attached(epoch=2, resumed=True, muted=muted)
             yield stage
     finally:
@@ -315,7 +315,7 @@ async def test_an_agent_to_which_the_talk_is_handed_back_enters_as_it_always_did
 
 async def test_where_the_journal_cannot_be_read_nobody_is_greeted_all_the_same() -> None:
     async with replaced(Book()) as stage:
-        stage.desk.parent = local.Parent(url="http://127.0.0.1:9", token="secret", linked=True)
+        stage.desk.parent = line.Parent(url="http://127.0.0.1:9", token="secret", linked=True)
         kept = await stage.start(Talker)
         await stage.until(stage.heard)
     assert kept.resumed
