@@ -22,7 +22,7 @@ from roomkeeper.errors import IllegalCall
 from roomkeeper.lifecycle.reasons import REASONS, Reason
 
 if TYPE_CHECKING:
-    from livekit.agents import AgentStateChangedEvent
+    from livekit.agents import SpeechCreatedEvent
     from livekit.agents.voice import SpeechHandle
 
     from roomkeeper.agent.leaving import Leaving
@@ -85,7 +85,17 @@ class Ending:
         self._stage = stage
         self._leaving = leaving
         self._hurry = asyncio.Event()
+        self._speeches: set[SpeechHandle] = set()
         self._task: asyncio.Task[None] | None = None
+
+    def attach(self) -> None:
+        """Follow what the application has the agent say: a part of it may not have begun when the end comes."""
+        self._stage.session.on("speech_created", self._said)
+
+    def _said(self, event: SpeechCreatedEvent) -> None:
+        if event.user_initiated:
+            self._speeches.add(event.speech_handle)
+            event.speech_handle.add_done_callback(self._speeches.discard)
 
     def ask(self, ended: Ended, *, goodbye: str | None = None, because: str = "") -> bool:
         """End the session; the first who asks decides.
@@ -176,22 +186,26 @@ class Ending:
         return heard
 
     async def _finished(self) -> bool:
-        """Wait until what is being said is said; not for its tools, one of which may wait for this end."""
+        """Wait until what is being said, or about to be, is said; not for tools: one of them may wait for this end."""
         session = self._stage.session
-        quiet = asyncio.Event()
+        changed = asyncio.Event()
 
-        def changed(event: AgentStateChangedEvent) -> None:
-            if event.new_state != "speaking":
-                quiet.set()
+        def change(_: object) -> None:
+            changed.set()
 
-        session.on("agent_state_changed", changed)
+        session.on("agent_state_changed", change)
+        for speech in self._speeches:
+            speech.add_done_callback(change)
         try:
-            if session.agent_state == "speaking":
-                await asyncio.wait_for(quiet.wait(), GOODBYE)
+            async with asyncio.timeout(GOODBYE):
+                while session.agent_state == "speaking" or (self._speeches and not self._stage.journal.tools):
+                    changed.clear()
+                    async with asyncio.timeout(None if session.agent_state == "speaking" else HUNG):
+                        await changed.wait()
         except TimeoutError:
             return False
         finally:
-            session.off("agent_state_changed", changed)
+            session.off("agent_state_changed", change)
         return True
 
     async def _played(self, speech: SpeechHandle) -> bool:

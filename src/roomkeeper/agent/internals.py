@@ -193,6 +193,16 @@ def gate_audio(session: AgentSession[Any], may_play: Callable[[], bool]) -> None
     source.capture_frame = gated  # type: ignore[method-assign]
 
 
+def close_soon(session: AgentSession[Any], seconds: float) -> None:
+    """Wait no longer than this for the user's last words to be understood, when the session closes.
+
+    1.8.9: `AgentSession.options` holds `session_close_transcript_timeout`, 2 s by default, which it waits in full
+    unless something was understood in the half second before.
+    """
+    options = session.options
+    options.session_close_transcript_timeout = min(options.session_close_transcript_timeout, seconds)
+
+
 def guard_shutdown_callbacks(ctx: JobContext) -> None:
     """Keep the shutdown callbacks from cutting one another off, those that are there and those that come.
 

@@ -30,6 +30,8 @@ _NO_REASON = {"", "user requested", *(reason.value for reason in CloseReason)}
 """Reasons of a shutdown that LiveKit fills in by itself."""
 
 
+LAST_WORDS: Final = 0.4
+"""Seconds that a session which is over waits for the user's last words to be understood: nothing is heard any more."""
 GO: Final = 5.0
 """Seconds to leave the room; the process ends in any case."""
 
@@ -62,6 +64,7 @@ class Leaving:
         session.aclose = self.aclose  # type: ignore[method-assign]
         session.on("close", self._closed)
         ctx.room.on("disconnected", self._disconnected)
+        self._ending.attach()
         internals.guard_shutdown_callbacks(ctx)
         ctx.add_shutdown_callback(self._finish)
 
@@ -81,7 +84,12 @@ class Leaving:
         return self._delete_room()
 
     def failed(self, error: BaseException) -> None:
-        """The entrypoint raised."""
+        """The entrypoint raised; a room that it could not join is this job's trouble, and another one is to try."""
+        if isinstance(error, rtc.ConnectError) and not self._stage.room.isconnected():
+            log.error("the room cannot be joined: leaving it to another agent", extra={"error": str(error)})
+            self._stage.journal.write("room", {"event": "gave_up", "detail": str(error)})
+            self._ending.forget()
+            return
         self._ending.ask(
             Ended(reason=Reason.AGENT_FAILED, detail=type(error).__name__), because=f"the entrypoint raised {error!r}"
         )
@@ -137,10 +145,13 @@ class Leaving:
 
     def aclose(self) -> Coroutine[Any, Any, None]:
         """`session.aclose()`, of the application or of the end of the job."""
+        over = self._ending.decided is not None
         if internals.is_job_shutdown():
-            self._job_ends = True
+            over = self._job_ends = True
             if self._ending.decided is None:
                 self._ending.forget()
+        if over:
+            internals.close_soon(self._stage.session, LAST_WORDS)
         return self._aclose()
 
     def _closed(self, event: CloseEvent) -> None:

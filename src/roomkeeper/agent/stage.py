@@ -17,7 +17,7 @@ from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.lifecycle.vocabulary import MACHINES, ParticipantKind
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
     from livekit.agents import AgentSession, JobContext
     from livekit.agents.voice import SpeechHandle
@@ -47,6 +47,10 @@ def linked_identity(session: AgentSession[Any]) -> str | None:
     except RuntimeError:  # a session that runs without a room
         return None
     return linked.identity if linked is not None else None
+
+
+def _names(tasks: Iterable[asyncio.Task[None]]) -> list[str]:
+    return sorted(task.get_name() for task in tasks)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,8 +97,11 @@ class Stage:
         tasks = [task for task in self._tasks if task not in {current, but}]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CANCEL)
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=CANCEL)
+        if left:
+            log.warning("left behind what does not let itself be cancelled", extra={"parts": _names(left)})
 
     def counts(self, participant: rtc.RemoteParticipant) -> bool:
         """Whether somebody keeps the session alive by being there."""

@@ -12,7 +12,7 @@ from livekit import rtc
 from livekit.agents import Agent, APIError, function_tool
 
 import roomkeeper
-from roomkeeper.agent import local
+from roomkeeper.agent import line
 from roomkeeper.agent.around import entrypoint
 from roomkeeper.agent.kept import NothingKept
 from roomkeeper.errors import IllegalCall
@@ -20,7 +20,7 @@ from roomkeeper.wire import link
 from tests.unit.agent.session.stagehand import Show, Talker, call, person, show
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from livekit.agents import JobContext
 
@@ -172,7 +172,7 @@ async def test_without_a_control_plane_the_agent_tells_the_end_in_the_room_and_s
 
 async def test_where_there_is_no_control_plane_at_all_the_agent_deletes_the_room() -> None:
     async with show(people=[person("ada")]) as stage:
-        stage.desk.answer, stage.desk.linked, stage.desk.parent = None, False, local.Parent()
+        stage.desk.answer, stage.desk.linked, stage.desk.parent = None, False, line.Parent()
         deleted: list[str | None] = []
 
         def delete(room_name: str | None = None) -> Any:
@@ -333,3 +333,19 @@ async def test_what_was_decided_is_told_even_when_the_process_is_going() -> None
 
 def _attributes(stage: Show) -> list[Any]:
     return [each for each in stage.room.local_participant.set_attributes.call_args_list if "roomkeeper" in each.args[0]]
+
+
+@pytest.mark.parametrize("way", ["shutdown", "delete_room"])
+async def test_words_that_were_only_just_asked_for_are_said_before_the_end(way: str) -> None:
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Talker)
+        await stage.until(lambda: "Hello" in stage.heard())
+
+        async def slowly() -> AsyncIterator[str]:
+            await asyncio.sleep(1)  # as a voice takes to begin
+            yield "Goodbye for now."
+
+        stage.session.say(slowly())
+        getattr(stage.ctx, way)()
+        await stage.until(lambda: "done" in stage.desk.kinds)
+        assert "Goodbye for now." in stage.heard()
