@@ -14,6 +14,7 @@ __version__ = version("roomkeeper")
 
 # For type checkers they stand in __init__.pyi, so that no package here depends on the agent's by importing the root.
 _LAZY = {
+    "Codec": "roomkeeper.agent.journal",
     "Ended": "roomkeeper.agent.ending",
     "Kept": "roomkeeper.agent.kept",
     "Resumed": "roomkeeper.agent.resumed",

@@ -1,4 +1,5 @@
 from roomkeeper.agent.ending import Ended as Ended
+from roomkeeper.agent.journal import Codec as Codec
 from roomkeeper.agent.kept import Kept as Kept
 from roomkeeper.agent.kept import end as end
 from roomkeeper.agent.presence import Returned as Returned

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from roomkeeper.agent.kept import KeptSession, kept_of
+from roomkeeper.agent.local import desk_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +31,19 @@ async def entrypoint(ctx: JobContext, function: Callable[[JobContext], Awaitable
         kept = kept_of.get(ctx)
         if isinstance(kept, KeptSession):
             kept.leaving.failed(error)
+        elif kept is None:
+            _note(ctx, error)
         raise
+
+
+def _note(ctx: JobContext, error: Exception) -> None:
+    """Leave a line of a job that fails before it starts its session: without one its end would look like none of ours.
+
+    Only of a dispatch of ours: what else an application does in its jobs is not for Roomkeeper to repair.
+    """
+    desk = desk_of(ctx)
+    if desk is not None and desk.header.epoch:
+        desk.append("error", {"source": "entrypoint", "error": repr(error), "recoverable": False})
 
 
 async def session_end(ctx: JobContext, function: Callable[[JobContext], Awaitable[None]] | None) -> None:

@@ -14,6 +14,7 @@ import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakSet
 
 from livekit import rtc
 from livekit.agents import (
@@ -95,7 +96,7 @@ class Journal:
         self._room = room
         self._codec = codec
         self._userdata = ""
-        self._watched: set[int] = set()
+        self._watched: WeakSet[Agent] = WeakSet()
         self._deaf = False
         self._segment = 0
         self._told_segment = -1
@@ -130,8 +131,8 @@ class Journal:
 
     def watch_agent(self, agent: Agent) -> None:
         """Take down what an agent generates, before it is played."""
-        if id(agent) not in self._watched:
-            self._watched.add(id(agent))
+        if agent not in self._watched:
+            self._watched.add(agent)
             internals.watch_text(agent, self._saying)
 
     def heard(self, next_in_chain: TextOutput | None) -> TextOutput:

@@ -145,9 +145,7 @@ class KeptSession:
         """The control plane says something to this job."""
         match frame:
             case link.Attached():
-                self.adopt(frame)
-                if not frame.muted:
-                    self._speak_again()
+                self._attached(frame)
             case link.EndNow():
                 self._leaving.ending.told(frame)
             case link.Fenced():
@@ -159,10 +157,23 @@ class KeptSession:
                 self.unmuted.set()
             case link.Warning():
                 self._stage.spawn(warn(self._stage, frame.remaining / 1000), "warn")
-            case link.Welcome() | link.Ack() | link.Refused() | link.Heartbeat():
+            case link.Refused():
+                self._speak_again()  # it is not kept, so nobody else is in charge either
+            case link.Welcome() | link.Ack() | link.Heartbeat():
                 pass  # the parent's
             case _:
                 assert_never(frame)
+
+    def _attached(self, frame: link.Attached) -> None:
+        """The answer came late, or once more."""
+        in_time = bool(self._stage.session_id)
+        self.adopt(frame)
+        if frame.muted and not in_time:
+            # A hand-over's successor that began without its conversation: the agent before lives, and goes on.
+            self._leaving.dismiss(Why.MUTED, "attached too late for its turn")
+        elif not frame.muted:
+            self._speak_again()
+        self._away.poke()
 
     def stood_still(self) -> None:
         """This process stood still for longer than a lease: somebody else may be in charge."""

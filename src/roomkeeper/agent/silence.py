@@ -5,7 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from roomkeeper.agent import internals
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livekit import rtc
     from livekit.agents import AgentSession
 
 
@@ -66,3 +71,30 @@ class Silence:
             self._session.interrupt(force=True)
         except RuntimeError:
             return  # the session does not run
+
+
+def gate(session: AgentSession[Any], may_play: Callable[[], bool]) -> None:
+    """Ask before each frame and each word whether it may go out; call it after the start.
+
+    Args:
+        session: Whose outputs; the application may have set some of its own, an avatar's for example.
+        may_play: Is asked; has to be cheap.
+    """
+    internals.gate_audio(session, may_play)
+    audio, words = session.output.audio, session.output.transcription
+    if audio is not None and not internals.publishes_audio(session):
+        capture_frame = audio.capture_frame
+
+        async def gated_frame(frame: rtc.AudioFrame) -> None:
+            if may_play():
+                await capture_frame(frame)
+
+        audio.capture_frame = gated_frame  # type: ignore[method-assign]
+    if words is not None:
+        capture_text = words.capture_text
+
+        async def gated_text(text: str) -> None:
+            if may_play():
+                await capture_text(text)
+
+        words.capture_text = gated_text  # type: ignore[method-assign]

@@ -23,7 +23,7 @@ from roomkeeper.agent.local import Desk
 from roomkeeper.agent.presence import Presence
 from roomkeeper.agent.resumed import Resumed, go_on, resumed_of
 from roomkeeper.agent.several import Listening, Several
-from roomkeeper.agent.silence import Silence, Why
+from roomkeeper.agent.silence import Silence, Why, gate
 from roomkeeper.agent.stage import Stage
 from roomkeeper.agent.stock import StockSession
 from roomkeeper.agent.takeover import Takeover, choose, load_userdata
@@ -221,9 +221,9 @@ class _Start:
         Raises:
             Dismissed: always.
         """
-        ctx, desk = self._stage.ctx, self._stage.desk
+        ctx = self._stage.ctx
         log.warning("another agent is in charge: leaving", extra={"why": fenced.why})
-        desk.done()
+        self._leaving.settle()  # not a line more, whatever the entrypoint does on its way out
         task = asyncio.current_task()
         if task is not None:
             task.add_done_callback(lambda _: ctx.shutdown(fenced.why))
@@ -297,7 +297,7 @@ class _Start:
     def _started(self, agent: Agent) -> None:
         stage = self._stage
         desk = stage.desk
-        internals.gate_audio(stage.session, lambda: not (stage.silence.dumb or desk.lapsed))
+        gate(stage.session, lambda: not (stage.silence.dumb or desk.lapsed))
         stage.journal.write(
             "started",
             {"agent": agent.id, "sdk": internals.version(), "resumed": self.kept.resumed, "epoch": self._epoch},

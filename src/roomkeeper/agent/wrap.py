@@ -116,7 +116,8 @@ class _Wrapped:
         settings = load(AgentSettings, "agent", flags=flags, sources=Sources.of_process())
         if not settings.url and not unregistered:
             log.warning("set ROOMKEEPER_URL: without a control plane nobody replaces an agent that dies")
-        url = settings.url if all(internals.credentials(self._server)) else ""  # nothing to sign with: a console
+        # A console has no room that the control plane could find; and without a key there is nothing to sign with.
+        url = settings.url if not unregistered and all(internals.credentials(self._server)) else ""
         place = local.Place.of(new_id("W_"), settings.folder)
         self._install(place, devmode=devmode)
         self._ended.clear()

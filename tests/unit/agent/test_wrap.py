@@ -15,12 +15,16 @@ from livekit.agents.worker import ServerEnvOption
 
 import roomkeeper
 from roomkeeper.agent import wrap as wrapping
+from roomkeeper.agent.parent.parent import Parent
 from roomkeeper.agent.settings import AgentSettings
 from roomkeeper.wire import tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from roomkeeper.agent.local import Place
+    from roomkeeper.wire import link
     from tests.unit.agent.planes import Plane
 
 
@@ -128,15 +132,33 @@ async def test_a_version_that_is_not_known_leaves_the_server_as_it_is(
 async def test_a_worker_introduces_itself_with_the_grant_of_an_agent_and_nothing_else(plane: Plane) -> None:
     server = roomkeeper.wrap(make(ws_url="ws://127.0.0.1:1", api_key="key", api_secret="secret"), url=plane.url)
     server.rtc_session(entrypoint, agent_name="interviewer")
-    running = asyncio.create_task(server.run(unregistered=True))
+    running = asyncio.create_task(server.run())
     await plane.until(lambda: plane.said)
     await server.aclose()
-    await running
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     hello: Any = plane.said[0]
     assert hello.agent_name == "interviewer"
     assert hello.versions["livekit-agents"] == livekit.agents.__version__
     claims = tokens.verify(plane.headers[0].removeprefix("Bearer "), {"key": "secret"}, now=time.time())
     assert claims.video == tokens.VideoGrants(agent=True)
+
+
+async def test_a_worker_without_a_room_server_leaves_the_control_plane_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    parents = Parent.__init__
+
+    def note(self: Parent, place: Place, *, url: str, hello: link.Hello, token: Callable[[], str]) -> None:
+        made.append(url)
+        parents(self, place, url=url, hello=hello, token=token)
+
+    monkeypatch.setattr(Parent, "__init__", note)
+    server = roomkeeper.wrap(make(api_key="key", api_secret="secret"), url="http://127.0.0.1:1")
+    server.rtc_session(entrypoint)
+    await run(server)  # what `console` does: its room is nowhere
+    assert made == [""]
 
 
 async def test_without_a_control_plane_the_worker_runs_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

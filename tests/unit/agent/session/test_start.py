@@ -14,7 +14,7 @@ from roomkeeper.agent import around
 from roomkeeper.agent.start import Dismissed
 from roomkeeper.errors import ConfigError
 from roomkeeper.wire import link
-from tests.unit.agent.session.stagehand import FakeDesk, FakeRoom, Talker, call, person, show
+from tests.unit.agent.session.stagehand import FakeDesk, FakeRoom, Talker, attached, call, person, show
 
 
 async def test_a_session_is_journaled_from_its_greeting_on() -> None:
@@ -150,17 +150,17 @@ def _attached() -> link.Attached:
 
 @pytest.mark.parametrize("early", [True, False])
 async def test_where_no_control_plane_is_known_nobody_waits_for_one(*, early: bool) -> None:
-    from roomkeeper.agent import local
+    from roomkeeper.agent import line
 
     async with show(people=[person("ada")]) as stage:
         if early:
-            stage.desk.parent = local.Parent(url="", told=True)
+            stage.desk.parent = line.Parent(url="", told=True)
         else:
-            stage.desk.parent = local.Parent()
+            stage.desk.parent = line.Parent()
 
         async def attach(_: link.Attach, within: float = 1.0) -> None:
             if not early:
-                stage.desk.parent = local.Parent(url="", told=True)
+                stage.desk.parent = line.Parent(url="", told=True)
             await asyncio.sleep(within)
 
         stage.desk.attach = attach  # type: ignore[method-assign, assignment]
@@ -260,3 +260,113 @@ async def test_who_waits_in_on_session_end_for_an_end_elsewhere_does_not_break_t
         stage.desk.tell(link.Fenced(job="AJ_1", why="another one is there"))
         await around.session_end(stage.ctx, on_session_end)
         await stage.until(lambda: stage.shut_down)
+
+
+async def test_an_entrypoint_that_fails_before_it_starts_leaves_a_line_so_that_its_job_counts_as_lost() -> None:
+    async def fails(_: JobContext) -> None:
+        raise OSError("no database")
+
+    async with show(epoch=2) as stage:
+        with pytest.raises(OSError, match="no database"):
+            await around.entrypoint(stage.ctx, fails)
+        assert stage.desk.of("error") == [
+            {"source": "entrypoint", "error": "OSError('no database')", "recoverable": False}
+        ]
+        assert "done" not in stage.desk.kinds
+
+
+async def test_an_entrypoint_that_nobody_dispatched_for_roomkeeper_fails_as_it_would_without() -> None:
+    async def fails(_: JobContext) -> None:
+        raise OSError("no database")
+
+    async with show() as stage:
+        with pytest.raises(OSError, match="no database"):
+            await around.entrypoint(stage.ctx, fails)
+        assert stage.desk.kinds == []
+
+
+async def test_a_room_that_cannot_be_joined_costs_this_job_and_not_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with show(people=[person("ada")]) as stage:
+
+        async def refuse(*_: object, **__: object) -> None:
+            raise rtc.ConnectError("the room cannot be reached")
+
+        monkeypatch.setattr(stage.session, "start", refuse)
+        monkeypatch.setattr(stage.room, "isconnected", lambda: False)
+
+        async def entrypoint(_: JobContext) -> None:
+            await stage.start(Talker)
+
+        with pytest.raises(rtc.ConnectError):
+            await around.entrypoint(stage.ctx, entrypoint)
+        assert stage.desk.of("end") == []
+        assert "done" not in stage.desk.kinds
+
+
+async def test_a_job_that_is_muted_too_late_leaves_the_talk_to_the_one_before() -> None:
+    async with show(people=[person("ada")], epoch=2) as stage:
+        stage.desk.answer = None  # within the time that it waited
+        await stage.start(Talker)
+        stage.desk.tell(attached(epoch=2, resumed=True, muted=True))
+        assert "done" in stage.desk.kinds
+        heard = stage.heard()
+        stage.session.say("Not a word of this is heard.")
+        await asyncio.sleep(5)
+        assert stage.heard() == heard
+
+
+async def test_a_job_that_is_in_charge_already_stays_when_it_is_told_again_that_it_is_muted() -> None:
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Talker)
+        stage.desk.tell(attached(muted=True))
+        assert "done" not in stage.desk.kinds
+
+
+async def test_nothing_is_written_either_while_another_agent_may_be_in_charge() -> None:
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Talker)
+        await stage.until(lambda: "Hello" in stage.heard())
+        stage.desk.lapsed = True
+        stage.session.say("Not a word of this is read.")
+        await asyncio.sleep(5)
+        assert "read" not in stage.heard()
+
+
+async def test_whoever_is_refused_when_it_asks_again_speaks_as_without_roomkeeper() -> None:
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Talker)
+        assert stage.desk.stood_still is not None
+        stage.desk.stood_still()
+        stage.session.say("One.")
+        await asyncio.sleep(5)
+        assert "One." not in stage.heard()
+        stage.desk.tell(link.Refused(why="not kept", job="AJ_1"))
+        stage.session.say("Two.")
+        await stage.until(lambda: "Two." in stage.heard())
+
+
+async def test_nothing_is_journaled_after_a_job_was_dismissed_before_it_began() -> None:
+    async with show(people=[person("ada")]) as stage:
+        stage.desk.answer = link.Fenced(job="AJ_1", why="another one is in charge")
+
+        async def entrypoint(ctx: JobContext) -> None:
+            try:
+                await stage.start(Talker)
+            finally:
+                roomkeeper.end()
+
+        with pytest.raises(Dismissed):
+            await around.entrypoint(stage.ctx, entrypoint)
+        assert stage.desk.kinds == ["done"]
+
+
+async def test_a_session_that_is_over_waits_less_for_words_that_nobody_takes_up() -> None:
+    async with show(people=[person("ada")]) as stage:
+        kept = await stage.start(Talker)
+        assert stage.session.options.session_close_transcript_timeout == 2.0
+        kept.end()
+        await kept.ended()
+        await stage.until(lambda: "done" in stage.desk.kinds)
+        assert stage.session.options.session_close_transcript_timeout == 0.4
