@@ -157,8 +157,8 @@ class _Answer(llm.LLMStream):
             self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid("answer_"), delta=piece))
 
 
-CALLED: Final = {" tool": "look_up", "end call": "end_call", "end by tool": "finish"}
-"""Which tool is called for a question that ends so."""
+CALLED: Final = {"end call": "end_call", "end by tool": "finish", " tool": "look_up"}
+"""Which tool is called for a question that ends so; the first that fits."""
 
 
 class Talker(Agent):
