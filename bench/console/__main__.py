@@ -151,20 +151,46 @@ async def measure(options: argparse.Namespace, folder: Path) -> None:
 
 def report(moved: list[Moved], seen: list[Any], frames: list[float], what: str) -> None:
     """Print delays and frames."""
-    shown: dict[tuple[str, str], list[float]] = {}
-    for room, state, at in seen:
-        shown.setdefault((room, state), []).append(at)
-    delays = []
-    for room, state, at in moved:
-        later = [each for each in shown.get((room, state), []) if each >= at - 1]
-        if later:
-            delays.append(min(later) - at)
-    if delays:
+    if moved:
+        delays, wrong = delays_of(moved, seen)
         cuts = statistics.quantiles(delays, n=20)
-        print(f"{what}: {len(moved)} made, {len(delays)} of those in view seen; ", end="")
-        print(f"delay p50 {statistics.median(delays):.0f} ms, p95 {cuts[18]:.0f} ms, max {max(delays):.0f} ms")
+        print(f"{what}: {len(moved)} made, {len(delays)} of them in view; shown after ", end="")
+        print(f"p50 {statistics.median(delays):.0f} ms, p95 {cuts[18]:.0f} ms, max {max(delays):.0f} ms; ", end="")
+        print(f"{wrong} lines wrong at the end")
     longest = sorted(frames, reverse=True)[:5]
     print(f"{what}: {len(frames)} frames, the longest {', '.join(f'{each:.0f}' for each in longest)} ms")
+
+
+def delays_of(moved: list[Moved], seen: list[Any]) -> tuple[list[float], int]:
+    """Say how long each change in view made its line wrong: until the line said how the session stood by then.
+
+    A change that the next one takes back at once need never be shown.
+
+    Returns:
+        Milliseconds of each, and how many lines that were in view last said something else than was so.
+    """
+    happened: dict[str, list[tuple[float, bool, str]]] = {room: [] for room, _, _ in seen}
+    for room, state, at in seen:
+        happened[room].append((at, True, state))
+    for room, state, at in moved:
+        if room in happened:
+            happened[room].append((at, False, state))
+    delays: list[float] = []
+    wrong = 0
+    for events in happened.values():
+        so = shown = ""
+        waiting: list[float] = []
+        for at, is_shown, state in sorted(events):
+            if is_shown:
+                shown = state
+            else:
+                so = state
+                waiting.append(at)
+            if shown == so:
+                delays += [at - since for since in waiting]
+                waiting = []
+        wrong += bool(waiting)
+    return delays, wrong
 
 
 def main() -> None:

@@ -43,7 +43,6 @@ async def test_a_killed_agent_is_said_to_come_back_and_does(visit: Visit, house:
     port = int(house.server.http.rpartition(":")[2])
     killed_at = time.time()
     assert await asyncio.to_thread(kill_agents, house.worker.pid, port) >= len(both)
-    killed = time.time()
     for each in both:
         await each.shows("recovering", SAID_WITHIN)
     await ada.sees_status("The interviewer lost the connection and is coming back…")
@@ -57,9 +56,10 @@ async def test_a_killed_agent_is_said_to_come_back_and_does(visit: Visit, house:
         states = await each.states()
         since = [(state, round(at / 1000 - killed_at, 2)) for state, at in states if at > killed_at * 1000]
         timelines[name] = since
-        assert [state for state, _ in since][:2] in (["recovering", "live"], ["recovering", "waiting"])
-        assert since[0][1] - (killed - killed_at) <= SAID_WITHIN
+        assert since[0][0] == "recovering"  # and not first that it has left
+        assert since[0][1] <= SAID_WITHIN
         assert not {"ended", "blocked", "reconnecting"} & {state for state, _ in since}
+    # What came out; LiveKit's own hook takes a lost agent for an error, and that one stays.
     timelines["LiveKit's useAgent"] = [
         (said, round(at / 1000 - killed_at, 2)) for said, at in await ben.states_by_livekit() if at > killed_at * 1000
     ]

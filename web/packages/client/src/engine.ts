@@ -1,6 +1,5 @@
 /** What livekit-client knows and does not offer: how much arrived, and what it connected with. */
 import type { Room } from "livekit-client";
-import { textIn } from "./json";
 
 export interface Credentials {
   readonly serverUrl: string;
@@ -13,8 +12,10 @@ export interface Credentials {
  * later version keeps them elsewhere.
  */
 export function credentialsOf(room: Room): Credentials | null {
-  const engine = room.engine as unknown as Readonly<Record<string, unknown>> | undefined;
-  const [serverUrl, token] = [textIn(engine?.url), textIn(engine?.token)];
+  const { url: serverUrl, token } = (room.engine ?? {}) as unknown as {
+    readonly url?: string;
+    readonly token?: string;
+  };
   return serverUrl && token ? { serverUrl, token } : null;
 }
 
@@ -23,7 +24,7 @@ export function credentialsOf(room: Room): Credentials | null {
  * private field of Room.ts; null while the server has not told it, or if a later version keeps it elsewhere.
  */
 export function sidOf(room: Room): string | null {
-  return textIn((room as unknown as { readonly roomInfo?: { readonly sid?: unknown } }).roomInfo?.sid);
+  return (room as unknown as { readonly roomInfo?: { readonly sid?: string } }).roomInfo?.sid || null;
 }
 
 /**

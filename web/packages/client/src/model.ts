@@ -148,6 +148,8 @@ export interface Model {
   /** Milliseconds by which the control plane's clock is ahead of this browser's. */
   readonly clockAhead: number;
   readonly agent: { readonly identity: string; readonly activity: AgentActivity | "initializing" } | null;
+  /** When it was missed first, while the record still has it; for a moment it may only be about to be said why. */
+  readonly agentMissed: number | null;
   readonly agentWasHere: boolean;
   readonly playbackAllowed: boolean;
   readonly microphone: "on" | "off" | "failed";
@@ -172,6 +174,7 @@ export const INITIAL: Model = {
   provisional: null,
   clockAhead: 0,
   agent: null,
+  agentMissed: null,
   agentWasHere: false,
   playbackAllowed: true,
   microphone: "off",

@@ -14,6 +14,12 @@ type Facts = Partial<Model>;
  */
 export const STALL_MS = 3_000;
 
+/**
+ * Milliseconds for the record to say why an agent left. A lost one is removed from the room before its successor comes,
+ * which is no time to say that it has gone.
+ */
+export const MOMENT_MS = 1_000;
+
 const NOTHING: Facts = {};
 
 /** What is new about the facts. */
@@ -47,8 +53,15 @@ const LEARN: { readonly [T in Type]: (model: Model, happened: Event<T>) => Facts
     if (link.is !== "closed" && link.is !== "astray") return NOTHING;
     return { link: { is: "unexplained", how: link.is === "closed" ? link.how : "deleted", kept }, agent: null };
   },
-  AgentSeen: (_, { identity, activity }) => ({ agent: { identity, activity }, agentWasHere: true }),
-  AgentLeft: () => ({ agent: null }),
+  AgentSeen: (_, { identity, activity }) => ({
+    agent: { identity, activity },
+    agentMissed: null,
+    agentWasHere: true,
+  }),
+  AgentLeft: ({ record, agentMissed }, { at }) => ({
+    agentMissed: agentMissed ?? at,
+    ...((record?.state !== "live" || at - (agentMissed ?? at) > MOMENT_MS) && { agent: null }),
+  }),
   PlaybackChanged: (_, { allowed }) => ({ playbackAllowed: allowed }),
   MicrophoneChanged: (_, { on }) => ({ microphone: on ? "on" : "off" }),
   MicrophoneFailed: () => ({ microphone: "failed" }),

@@ -210,7 +210,7 @@ export function createSession({
     const milliseconds = at - beatAt;
     beatAt = at;
     const { link, view, record } = latest();
-    const expectant = !["live", "ended", "blocked"].includes(view.state) && link.is === "connected";
+    const expectant = view.state !== "live" && view.state !== "ended" && link.is === "connected";
     const slept = milliseconds > SLEPT_MS;
     if (slept) {
       note("woke", { milliseconds });

@@ -31,7 +31,7 @@ export function tokenEndpoint(url: string, invite: string | null = null): TokenS
     const request = {
       participant_identity: identity,
       participant_name: name,
-      ...(room !== null && { room_name: room }),
+      room_name: room ?? undefined,
     };
     const answer = await call(url, invite, request, TIMEOUT_MS);
     // A page in the place of an answer is that of a network which wants its user to sign in first.

@@ -370,7 +370,7 @@ describe("the watch", () => {
   test("sees what LiveKit's events kept back", async () => {
     const scene = await talk();
     scene.room.remoteParticipants.clear();
-    await pass(500);
+    await pass(2_000);
     expect(view(scene).state).toBe("waiting");
     scene.room.metadata = JSON.stringify({ roomkeeper: { v: 1, ...written("recovering", 7) } });
     await pass(500);

@@ -1,7 +1,7 @@
 import { DisconnectReason } from "livekit-client";
 import { describe, expect, test } from "vitest";
 import { type ConnectFailure, type Happened, type Model, reduce, replay, type SessionRecord, type State } from "../src";
-import { STALL_MS } from "../src/reduce";
+import { MOMENT_MS, STALL_MS } from "../src/reduce";
 import { PATIENCE_MS } from "../src/view";
 
 const begun: Happened = { type: "ConnectionBegun", at: 1, quiet: false };
@@ -237,6 +237,29 @@ describe("what happened makes the view", () => {
   ];
   test.each(cases)("%s", (_, events, expected) => {
     expect(replay(events).view).toMatchObject(expected);
+  });
+});
+
+describe("an agent that is not there any more", () => {
+  const gone = (at: number): Happened => ({ type: "AgentLeft", at });
+  const talk = [...live, record("live")];
+
+  test("is not said to have left while the record may be about to say more", () => {
+    expect(replay([...talk, gone(20)]).view.state).toBe("live");
+    expect(replay([...talk, gone(20), gone(20 + MOMENT_MS), record("recovering", { seq: 2 })]).view.state).toBe(
+      "recovering",
+    );
+  });
+
+  test("has left when the record says no more", () => {
+    const left = replay([...talk, gone(20), gone(21 + MOMENT_MS)]);
+    expect(left.view).toEqual({ state: "waiting", agentWasHere: true });
+    expect(reduce(left, agent()).view.state).toBe("live");
+  });
+
+  test("is missed from then on, not from the time before", () => {
+    const again = replay([...talk, gone(20), agent(), gone(5_000)]);
+    expect(again.view.state).toBe("live");
   });
 });
 
