@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 import uvicorn
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from roomkeeper.control.plane import Plane
     from tests.conformance.support.server import Server
 
-ROOMS = ("tea", "theirs")
 AGENT = "interviewer"
 POLICY = Policy(hold_web=2, hold_sip=0, linger=1, join_timeout=30, agent_timeout=30)
 
@@ -76,10 +76,22 @@ async def serve_hooks(plane: Plane, port: int) -> AsyncIterator[None]:
         await task
 
 
+@pytest.fixture
+def tea() -> str:
+    """A room name of this test's own: webhooks about another test's rooms may still be on their way."""
+    return f"tea-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def theirs() -> str:
+    """Another one."""
+    return f"theirs-{uuid4().hex[:8]}"
+
+
 @pytest.fixture(params=KINDS)
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
+async def house(request: pytest.FixtureRequest, tmp_path: Path, tea: str, theirs: str) -> AsyncIterator[House]:
     port = webhook_port()
-    async with room_server(request.param, tmp_path, *ROOMS, port=port) as server:
+    async with room_server(request.param, tmp_path, tea, theirs, port=port) as server:
         config = PlaneConfig(
             database=f"sqlite:///{tmp_path}/control.db",
             livekit_url=server.http,

@@ -1,9 +1,9 @@
 """The room servers of these tests: ours, in both ways, or the one that `LIVEKIT_URL` names.
 
-A server that runs already keeps its rooms from test to test, so each test names those that it uses. If it posts
-webhooks to this machine, `ROOMKEEPER_TEST_WEBHOOK_PORT` says where, as `http://127.0.0.1:PORT/webhooks/livekit`.
-Without them, as with LiveKit Cloud, everything is found by looking: some seconds later, and an absence does not tell
-why somebody left.
+A server that runs already keeps its rooms, and what it has to tell of them, from test to test, so each test has names
+of its own. If it posts webhooks to this machine, `ROOMKEEPER_TEST_WEBHOOK_PORT` says where, as
+`http://127.0.0.1:PORT/webhooks/livekit`. Without them, as with LiveKit Cloud, everything is found by looking: some
+seconds later, and an absence does not tell why somebody left.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ async def room_server(kind: str, folder: Path, *rooms: str, port: int = 0) -> As
     Args:
         kind: One of `KINDS`.
         folder: For its log.
-        rooms: That the test uses; none of them is there at the beginning.
+        rooms: That the test uses, by names of its own; none of them is left at the end.
         port: Where webhooks are taken; 0: nowhere.
     """
     if RUNNING_URL:
         server = Server(RUNNING_URL, KEY, SECRET)
-        await lose_rooms(server, *rooms)
-        yield server
+        try:
+            yield server
+        finally:
+            await lose_rooms(server, *rooms)
         return
     hooks = (f"http://127.0.0.1:{port}/webhooks/livekit",) if port else ()
     process = ServerProcess(Options(strict=kind == "strict", webhooks=hooks), folder / "sfu.log")

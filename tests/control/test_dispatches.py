@@ -20,8 +20,10 @@ WANTED = Wanted(agent_name="nobody-here", session="S_1", epoch=2)
 
 
 @pytest.fixture(params=KINDS)
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[RoomApi, api.LiveKitAPI]]:
-    async with room_server(request.param, tmp_path, "tea") as found:
+async def server(
+    request: pytest.FixtureRequest, tmp_path: Path, tea: str
+) -> AsyncIterator[tuple[RoomApi, api.LiveKitAPI]]:
+    async with room_server(request.param, tmp_path, tea) as found:
         where = (found.http, found.key, found.secret)
         rooms, livekit = RoomApi(*where), api.LiveKitAPI(*where)
         try:
@@ -32,19 +34,19 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 async def test_a_dispatch_that_nobody_took_is_replaced_and_the_rooms_own_one_too(
-    server: tuple[RoomApi, api.LiveKitAPI], monkeypatch: pytest.MonkeyPatch
+    server: tuple[RoomApi, api.LiveKitAPI], tea: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rooms, livekit = server
     own = api.RoomAgentDispatch(agent_name="nobody-here", metadata="the application's own")
-    await livekit.room.create_room(api.CreateRoomRequest(name="tea", agents=[own]))
-    [first] = await livekit.agent_dispatch.list_dispatch("tea")
-    assert await rooms.dispatch("tea", WANTED) == first.id  # a worker may still take it
+    await livekit.room.create_room(api.CreateRoomRequest(name=tea, agents=[own]))
+    [first] = await livekit.agent_dispatch.list_dispatch(tea)
+    assert await rooms.dispatch(tea, WANTED) == first.id  # a worker may still take it
 
     monkeypatch.setattr(dispatching, "ANSWERED_WITHIN", 0)
-    second = await rooms.dispatch("tea", WANTED)
-    third = await rooms.dispatch("tea", WANTED)
+    second = await rooms.dispatch(tea, WANTED)
+    third = await rooms.dispatch(tea, WANTED)
     assert len({first.id, second, third}) == 3
-    [left] = [each for each in await livekit.agent_dispatch.list_dispatch("tea") if not each.state.deleted_at]
+    [left] = [each for each in await livekit.agent_dispatch.list_dispatch(tea) if not each.state.deleted_at]
     assert left.id == third
     assert (left.metadata, dict(left.attributes)) == ("the application's own", {EPOCH: "2", SESSION: "S_1"})
 

@@ -75,12 +75,14 @@ def lines_of(journal: list[SessionOpened | Event], *kinds: type) -> list[str]:
 
 
 @pytest.mark.parametrize("house", KINDS[:1], indirect=True)
-async def test_a_silent_workers_agent_is_removed_before_the_next_is_sent_for(house: House, address: str) -> None:
-    user = await house.join("ann", "tea")
+async def test_a_silent_workers_agent_is_removed_before_the_next_is_sent_for(
+    house: House, address: str, tea: str
+) -> None:
+    user = await house.join("ann", tea)
     async with linked(address, "worker-1", "AJ_1") as worker:
-        ghost = await house.join("agent-AJ_1", "tea", agent=True)
+        ghost = await house.join("agent-AJ_1", tea, agent=True)
         live = await wait_for_state(user, "live")
-        attached = await worker.attached(identity="agent-AJ_1", room_sid=await user.room.sid)
+        attached = await worker.attached(room=tea, identity="agent-AJ_1", room_sid=await user.room.sid)
         assert attached.session == live["session"]
         await worker.ship([item(1)])
         worker.vanish()
@@ -88,22 +90,22 @@ async def test_a_silent_workers_agent_is_removed_before_the_next_is_sent_for(hou
     house.clients.remove(ghost)
     await wait_for_state(user, "recovering")
     async with linked(address, "worker-2", "AJ_2") as worker:
-        later = await worker.attached("AJ_2", session=attached.session, epoch=2, room_sid=await user.room.sid)
+        later = await worker.attached("AJ_2", tea, session=attached.session, epoch=2, room_sid=await user.room.sid)
         assert (later.epoch, later.resumed) == (2, True)
-        await house.join("agent-AJ_2", "tea", agent=True)
+        await house.join("agent-AJ_2", tea, agent=True)
         await wait_for_state(user, "live")
     journal = await house.plane.store.journal(attached.session)
     order = lines_of(journal, LinkLost, LeaseExpired, ParticipantRemoved, DispatchAnswered)
     assert order[:4] == ["LinkLost", "LeaseExpired", "ParticipantRemoved", "DispatchAnswered"]
     before = None
-    while before != (session := await session_in(house, "tea")):  # something may happen between two queries
+    while before != (session := await session_in(house, tea)):  # something may happen between two queries
         before, journal = session, await house.plane.store.journal(session.id)
     assert replay(journal) == session
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with room_server(KINDS[0], tmp_path, "tea", "tea-room") as found:
+async def server(tmp_path: Path, tea: str) -> AsyncIterator[Server]:
+    async with room_server(KINDS[0], tmp_path, tea) as found:
         yield found
 
 
@@ -149,21 +151,22 @@ async def test_an_end_in_a_spool_beats_a_lost_room_after_a_killed_control_plane(
     planes: Callable[[str], Serve],
     database_url: str,
     server: Server,
+    tea: str,
 ) -> None:
     """Everything is gone at once: the control plane, the room, the worker. The spool says that all was well."""
     plane = planes("one")
     user = Client("ann")
-    await user.connect(server.ws, server.token("ann", room="tea"))
+    await user.connect(server.ws, server.token("ann", room=tea))
     async with linked(plane.address, "worker-1", "AJ_1") as worker:
-        attached = await worker.attached(room_sid=await user.room.sid)
+        attached = await worker.attached(room=tea, room_sid=await user.room.sid)
         await worker.ship([item(1)])
         plane.kill()
         assert (await worker.closed())[0] == 1006
     await user.close()
-    await lose_rooms(server, "tea")
+    await lose_rooms(server, tea)
     plane.start()
     async with linked(plane.address, "worker-2") as heir:
-        again = await heir.attach(room_sid="RM_gone")
+        again = await heir.attach(room=tea, room_sid="RM_gone")
         assert isinstance(again[0], link.Attached)
         assert again[0].seq == 1
         assert await heir.ship([item(2), line(3, "end", reason="completed", detail="all asked")]) == 3
@@ -182,15 +185,16 @@ async def test_an_end_in_a_spool_beats_a_lost_room_after_a_killed_control_plane(
 async def test_any_replica_reaches_a_job_and_any_replica_takes_its_worker(
     planes: Callable[[str], Serve],
     database_url: str,
+    tea: str,
 ) -> None:
     one, two = planes("one"), planes("two")
     async with linked(two.address, "worker-1", "AJ_1") as worker:
-        first = await worker.attached(agent_name="interviewer")
+        first = await worker.attached(room=tea, agent_name="interviewer")
         await worker.ship([item(1)])
         two.kill()
         assert (await worker.closed())[0] == 1006
     async with linked(one.address, "worker-1", "AJ_1") as worker:
-        again = await worker.attached()
+        again = await worker.attached(room=tea)
         assert (again.session, again.epoch, again.seq) == (first.session, 1, 1)
         await asyncio.sleep(link.LEASE + 1)  # longer than a lease, and than a dead replica is waited for
         assert await worker.ship([item(2)]) == 2

@@ -10,6 +10,7 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from roomkeeper.control.plane import Plane
     from tests.conformance.support.server import Server
 
-AGENT, ROOM = "interviewer", "interview-17"
+AGENT, ROOM = "interviewer", f"interview-{uuid4().hex[:8]}"
 POLICY = Policy(hold_web=30, linger=1, agent_timeout=60)
 SWEPT_WITHIN = 3.0 if WEBHOOKS else 6.0
 """Seconds that a room may live which an old token made again."""
@@ -140,6 +141,7 @@ async def talk_to_the_end(kept: Kept) -> tuple[str, str]:
     kept.clients.append(user)
     await user.connect(kept.server.ws, token)
     assert (await wait_for_state(user, "live", within=60))["session"] == session
+    await user.wait_until(lambda: bool(user.room.remote_participants), within=10)
     agent = next(iter(user.room.remote_participants))
     await hear_tone(await user.wait_for_track(agent, within=30), GREETING_HZ, within=20)
 
