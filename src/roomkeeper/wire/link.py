@@ -43,7 +43,10 @@ MAX_JOBS: Final = MAX_NAMES
 HEARTBEAT: Final = 1.0
 """Seconds between two heartbeats."""
 LEASE: Final = 5.0
-"""Seconds after the last heartbeat that named a job until that job may be replaced."""
+"""Seconds after a worker's last heartbeat until its jobs may be replaced."""
+SILENCE: Final = 2.0
+"""Seconds after the first heartbeat that does not name a job any more until that job may be replaced: its worker, which
+lives, has not heard of it for 1.5 s by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

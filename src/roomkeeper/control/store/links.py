@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from roomkeeper.control.store.store import Store
 
 LEASE: Final = int(link.LEASE * 1000)
+SILENCE: Final = int(link.SILENCE * 1000)
 GRACE: Final = 2 * LEASE
 """Milliseconds of a lease that begins while the worker may be looking for a replica."""
 REPLICA_LEASE: Final = 3_000
@@ -130,7 +131,7 @@ class LinkStore:
         quiet = sa.update(jobs).where(jobs.c.job.in_(list(silent)), jobs.c.silent_until.is_(None))
         heard = sa.update(jobs).where(jobs.c.job.in_(list(named)))
         async with self._engine.begin() as transaction:
-            await transaction.execute(quiet.values(silent_until=now + LEASE))
+            await transaction.execute(quiet.values(silent_until=now + SILENCE))
             await transaction.execute(heard.values(silent_until=None))
 
     # -- jobs ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from roomkeeper.control.store.links import GRACE, LEASE, REPLICA_LEASE, LinkStore
+from roomkeeper.control.store.links import GRACE, LEASE, REPLICA_LEASE, SILENCE, LinkStore
 from roomkeeper.lifecycle.events import EndAsked
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import State
@@ -70,7 +70,7 @@ async def test_a_job_that_its_worker_stops_naming_loses_its_own_lease(one: Repli
     await one.live(worker)
     await worker.attached("AJ_2", "coffee", room_sid="RM_2", session="S_2")
     await worker.beat("AJ_1", "AJ_2")
-    for _ in range(LEASE // 1000 + 2):
+    for _ in range(SILENCE // 1000 + 2):
         await live_on(one, clock, 1)
         await worker.beat("AJ_2")
     assert (await one.session()).state is State.RECOVERING
@@ -82,7 +82,7 @@ async def test_a_job_that_is_named_again_in_time_is_kept(one: Replica, clock: Cl
     worker = await one.worker()
     await one.live(worker)
     await worker.beat()
-    await live_on(one, clock, 4)
+    await live_on(one, clock, SILENCE // 1000 - 1)
     await worker.beat("AJ_1")
     for _ in range(4):
         await live_on(one, clock, 2)
