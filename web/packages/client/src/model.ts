@@ -52,7 +52,7 @@ export type View =
 
 export interface Ended {
   readonly state: "ended";
-  /** One of `REASONS`; null when nobody has said why. */
+  /** One of the table of reasons; null when nobody has said why. */
   readonly reason: string | null;
   readonly by: Author | null;
   readonly outcome: Outcome | null;
