@@ -365,7 +365,7 @@ class ControlStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerFired:
-    """An alarm is due. One that was cancelled or moved meanwhile is ignored."""
+    """An alarm is due. One that was cancelled meanwhile is ignored; one that is early is asked for again."""
 
     at: int
     kind: TimerKind

@@ -52,7 +52,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from roomkeeper.errors import IllegalCall
 from roomkeeper.lifecycle import agents, bounds, clocks, ends, listings, people, rooms
-from roomkeeper.lifecycle.actions import EmitEvent, Ignored
+from roomkeeper.lifecycle.actions import EmitEvent, Ignored, SetTimer
 from roomkeeper.lifecycle.events import (
     AgentAttached,
     AgentDone,
@@ -225,8 +225,13 @@ def transition(session: Session, event: Event) -> tuple[Session, tuple[Action, .
     allowed = legal(session.state, key)
     if isinstance(allowed, Never):
         return session, (Ignored(why=allowed.why),)
-    if isinstance(event, TimerFired) and session.timers.get(event.kind, event.at + 1) > event.at:
-        return session, (Ignored(why=f"the {event.kind} alarm was cancelled or moved"),)
+    if isinstance(event, TimerFired):
+        due = session.timers.get(event.kind)
+        if due is None:
+            return session, (Ignored(why=f"the {event.kind} alarm was cancelled"),)
+        if due > event.at:
+            # It was moved, or the clock was set back: whoever fired it takes it for done, so it is asked for again.
+            return session, (Ignored(why=f"the {event.kind} alarm is not due yet"), SetTimer(kind=event.kind, at=due))
     step = Step(session, event.at)
     _follow(step, event)
     if step.session.state not in allowed:

@@ -32,7 +32,7 @@ class Step:
         self.actions: list[Action] = []
 
     def act(self, action: Action) -> None:
-        """Ask for something; asking twice in one transition is asking once."""
+        """Ask for something; asking twice in one transition is asking once. Of alarms, the last word counts."""
         if action not in self.actions:
             self.actions.append(action)
 
@@ -45,7 +45,7 @@ class Step:
         if self.session.timers.get(kind) == at:
             return
         self.session = replace(self.session, timers={**self.session.timers, kind: at})
-        self.act(SetTimer(kind=kind, at=at))
+        self.actions.append(SetTimer(kind=kind, at=at))
 
     def set_timer_once(self, kind: TimerKind, at: int) -> None:
         """Set an alarm unless one of the kind is set."""
@@ -58,7 +58,7 @@ class Step:
             if kind in self.session.timers:
                 left = {other: at for other, at in self.session.timers.items() if other is not kind}
                 self.session = replace(self.session, timers=left)
-                self.act(CancelTimer(kind=kind))
+                self.actions.append(CancelTimer(kind=kind))
 
     def enter(self, state: State, *, until: int | None = None) -> None:
         """Come into a state, or stay in it with another `until`, and let everybody see."""

@@ -6,11 +6,12 @@ import pytest
 
 from roomkeeper.errors import IllegalCall
 from roomkeeper.lifecycle import machine
-from roomkeeper.lifecycle.actions import EmitEvent, Ignored, SetTimer
+from roomkeeper.lifecycle.actions import CancelTimer, EmitEvent, Ignored, SetTimer
 from roomkeeper.lifecycle.events import EndAsked, Noted, SessionOpened, TimerFired
 from roomkeeper.lifecycle.machine import COLUMNS, TABLE, Never, begin, legal, transition
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import State
+from roomkeeper.lifecycle.step import Step
 from roomkeeper.lifecycle.vocabulary import TimerKind
 from tests.unit.lifecycle.story import START, Story
 
@@ -46,13 +47,32 @@ def test_a_move_that_the_table_does_not_have_is_a_bug_and_raised(monkeypatch: py
         transition(story.session, EndAsked(at=START, reason=Reason.OPERATOR_ENDED, by=By.OPERATOR))
 
 
-def test_an_alarm_that_is_early_is_ignored() -> None:
+def test_an_alarm_that_is_early_because_it_was_moved_or_a_clock_was_set_back_is_asked_for_again() -> None:
     story = Story()
 
     assert transition(story.session, TimerFired(at=START + 299_999, kind=TimerKind.JOIN)) == (
         story.session,
-        (Ignored(why="the join alarm was cancelled or moved"),),
+        (Ignored(why="the join alarm is not due yet"), SetTimer(kind=TimerKind.JOIN, at=START + 300_000)),
     )
+
+
+def test_an_alarm_that_was_cancelled_is_ignored() -> None:
+    story = Story()
+
+    assert transition(story.session, TimerFired(at=START, kind=TimerKind.AGENT)) == (
+        story.session,
+        (Ignored(why="the agent alarm was cancelled"),),
+    )
+
+
+def test_of_an_alarm_set_cancelled_and_set_again_in_one_step_the_last_word_counts() -> None:
+    step = Step(Story().session, START)
+    step.cancel(TimerKind.JOIN)
+    step.set_timer(TimerKind.JOIN, START)
+    step.cancel(TimerKind.JOIN)
+
+    assert step.session.timers == {}
+    assert step.actions[-1] == CancelTimer(kind=TimerKind.JOIN)
 
 
 def test_usage_is_a_fact_and_no_item() -> None:
