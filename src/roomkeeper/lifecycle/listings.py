@@ -119,7 +119,7 @@ def _decide_look(step: Step) -> None:
 def _after_end(step: Step, event: RoomSeen) -> None:
     """The room of an ended session: gone as it should be, kept for people, or to be swept."""
     if event.sid is None:
-        rooms.lose(step, ROOM_GONE)
+        rooms.lose(step, ROOM_GONE, told=True)
         return
     listed = tuple(
         Participant(sid=person.sid, identity=person.identity, kind=person.kind, counts=False) for person in event.people

@@ -20,6 +20,7 @@ from roomkeeper.lifecycle.vocabulary import ParticipantKind, TimerKind
 
 if TYPE_CHECKING:
     from roomkeeper.lifecycle.events import ParticipantAborted, ParticipantJoined, ParticipantRemoved, Seen
+    from roomkeeper.lifecycle.state import Absent
     from roomkeeper.lifecycle.step import Step
 
 _DELETED = "ROOM_DELETED"
@@ -93,8 +94,12 @@ def left(step: Step, event: ParticipantLeft) -> None:
 def _left_unseen(step: Step, event: ParticipantLeft) -> None:
     """A word about a connection that is not in the room: its join was lost, or the word is late or doubled."""
     session = step.session
+    guess = next((absent for absent in session.absent if absent.sid == event.sid and not absent.told), None)
+    if guess is not None and step.open:
+        _learn(step, event, guess)
+        return
     if event.sid in session.gone:
-        _learn(step, event)
+        step.ignore(f"{event.identity} is known to have left")
         return
     if session.state is State.ENDED or rooms.is_old(step, event.room_sid):
         step.ignore(f"{event.identity} was not known to be there")
@@ -107,14 +112,10 @@ def _left_unseen(step: Step, event: ParticipantLeft) -> None:
     _gone(step, person, event)
 
 
-def _learn(step: Step, event: ParticipantLeft) -> None:
+def _learn(step: Step, event: ParticipantLeft, guess: Absent) -> None:
     """Why somebody left whose absence was only seen."""
-    session = step.session
-    guess = next((absent for absent in session.absent if absent.sid == event.sid and not absent.told), None)
-    if guess is None or not step.open:
-        step.ignore(f"{event.identity} is known to have left")
-        return
-    step.session = replace(session, absent=tuple(absent for absent in session.absent if absent is not guess))
+    forget(step, event.sid)
+    step.session = replace(step.session, absent=tuple(absent for absent in step.session.absent if absent is not guess))
     person = Participant(sid=event.sid, identity=event.identity, kind=event.kind, counts=True)
     step.cancel(TimerKind.HOLD)
     miss(step, person, event.raw, event, left_at=guess.left_at)

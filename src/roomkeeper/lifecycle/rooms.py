@@ -39,13 +39,13 @@ def finished(step: Step, event: RoomFinished) -> None:
     if event.sid != step.session.room_sid:
         step.ignore(f"{event.sid} is not the room this session lives in")
     else:
-        lose(step, ROOM_GONE)
+        lose(step, ROOM_GONE, told=True)
 
 
 def adopt(step: Step, sid: str) -> None:
     """Take a room for the one the session lives in; with it goes everybody who was in another."""
     if step.session.room_sid is not None:
-        lose(step, ROOM_GONE)
+        lose(step, ROOM_GONE)  # Not told: a listing from before the new room, or a late word, may be what names it.
     session = step.session
     if session.state is State.ENDED:  # Losing its old room has ended it.
         ends.sweep(step, sid)
@@ -55,11 +55,18 @@ def adopt(step: Step, sid: str) -> None:
     step.act(WriteRoomState(seq=session.seq))
 
 
-def lose(step: Step, raw: str, cause: Reason | None = None) -> None:
-    """Everybody has left with the room."""
+def lose(step: Step, raw: str, cause: Reason | None = None, *, told: bool = False) -> None:
+    """Everybody has left with the room.
+
+    Args:
+        step: The transition.
+        raw: The word they left with, one of our own.
+        cause: The reason if nobody returns, should the raw word not have it.
+        told: True if the room's end was told; what was only concluded a later listing may correct.
+    """
     session = step.session
     step.session = replace(session, room_sid=None, room_missed_at=None, keeps_room=False)
-    forget(step, *(person.sid for person in session.participants), told=raw == ROOM_GONE)
+    forget(step, *(person.sid for person in session.participants), told=told)
     if session.state is State.ENDED:
         step.cancel(TimerKind.LINGER)
         return

@@ -147,6 +147,49 @@ def test_a_final_reason_that_comes_after_the_rooms_end_ends_the_hold(talk: Story
     assert talk.reason() is Reason.REMOVED
 
 
+def test_a_reason_that_comes_after_two_listings_without_the_room_replaces_the_guess(talk: Story) -> None:
+    talk(RoomSeen(at=0, sid=None))
+    talk(RoomSeen(at=0, sid=None), after=5)
+    missed_at = talk.now
+
+    talk.now += 10 * SECOND
+    talk.leaves(room_sid="RM_1")
+
+    assert [(absent.cause, absent.left_at) for absent in talk.session.absent] == [(Reason.USER_LEFT, missed_at)]
+
+
+def test_a_reason_that_comes_after_two_listings_without_the_user_does_not_begin_the_hold_anew(talk: Story) -> None:
+    talk(RoomSeen(at=0, sid="RM_1", people=(AGENT,)))
+    talk(RoomSeen(at=0, sid="RM_1", people=(AGENT,)), after=5)
+    until = talk.session.until
+
+    talk.now += 10 * SECOND
+    talk.leaves()
+
+    assert talk.session.until == until
+    assert [absent.cause for absent in talk.session.absent] == [Reason.USER_LEFT]
+    talk(RoomSeen(at=0, sid="RM_1", people=(AGENT, CANDIDATE)))
+    assert talk.state() is State.HOLDING
+
+
+def test_a_listing_of_an_earlier_room_that_comes_late_is_corrected_by_the_next(talk: Story) -> None:
+    talk(RoomFinished(at=0, sid="RM_1"))
+    talk(RoomStarted(at=0, sid="RM_2"))
+    talk.user(sid="PA_again", room_sid="RM_2")
+    talk(ParticipantJoined(at=0, sid="PA_2", identity="agent-AJ_1", kind=ParticipantKind.AGENT, room_sid="RM_2"))
+
+    talk(RoomSeen(at=0, sid="RM_1"))
+    assert talk.state() is State.HOLDING
+    now_there = (
+        Seen(sid="PA_again", identity="candidate"),
+        Seen(sid="PA_2", identity="agent-AJ_1", kind=ParticipantKind.AGENT),
+    )
+    talk(RoomSeen(at=0, sid="RM_2", people=now_there))
+
+    assert talk.state() is State.LIVE
+    assert talk.session.room_sid == "RM_2"
+
+
 def test_a_deletion_that_is_told_after_the_rooms_end_ends_the_session(talk: Story) -> None:
     talk(RoomFinished(at=0, sid="RM_1"))
     talk(AgentDone(at=0, job="AJ_1"))
