@@ -13,7 +13,7 @@ from roomkeeper.lifecycle.policy import Policy, Reuse
 from roomkeeper.lifecycle.reasons import By, Reason
 
 if TYPE_CHECKING:
-    from roomkeeper.control.store.outbox import Outbox
+    from roomkeeper.control.store.outbox import Outbox, Task
     from roomkeeper.control.store.store import Store
     from roomkeeper.lifecycle.events import RoomSeen
     from roomkeeper.lifecycle.state import Session
@@ -65,3 +65,29 @@ async def test_a_start_sweeps_the_room_of_a_successor_only_if_the_name_may_have_
         clock.pass_by(2)
     assert rooms.deleted == deleted
     assert (await store.get("S_1")).room_sid is None
+
+
+async def test_an_alarm_that_a_clock_which_steps_back_made_ring_too_early_rings_again(
+    store: Store, outbox: Outbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = cast("Any", Nobody())
+    carrier = Carrier(store, outbox, cast("Any", Rooms("RM_1")), nobody, nobody)
+    await store.open(SessionOpened(at=0, session="S_1", room="tea", policy=Policy(join_timeout=10)))
+    while await carrier.carry_out_due():
+        pass
+    clock.pass_by(10)
+    claim = outbox.claim
+
+    async def then_another_clock(most: int) -> list[Task]:
+        tasks = await claim(most)
+        clock.pass_by(-5)
+        return tasks
+
+    monkeypatch.setattr(outbox, "claim", then_another_clock)
+    assert await carrier.carry_out_due() == 1
+    monkeypatch.undo()
+    assert (await store.get("S_1")).look is None
+    clock.pass_by(6)
+    while await carrier.carry_out_due():
+        pass
+    assert (await store.get("S_1")).look is not None
