@@ -6,7 +6,6 @@ server, are left out then.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
-from tests.browser.home import Chromium, networks_of, visits_to
+from tests.browser.home import LONG, Chromium, networks_of, visits_to
 from tests.browser.house import REPOSITORY, RUNNING_URL, House
 from tests.browser.microphone import write_voice
 
@@ -33,8 +32,6 @@ STORIES = REPOSITORY / "web" / "apps" / "stories" / "dist"
 HERE = Path(__file__).parent
 OURS = frozenset({"media", "signal", "homes"})
 """Fixtures that need a room server which the tests start."""
-LONG = "ROOMKEEPER_LONG" in os.environ
-"""Whether there is time for all of it; `make page` takes it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

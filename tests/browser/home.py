@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.browser.house import House
 
+LONG = "ROOMKEEPER_LONG" in os.environ
+"""Whether there is time for all of it; `make page` takes it."""
 FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
