@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from roomkeeper.control.plane import PlaneConfig, run_plane
 from roomkeeper.control.problems import EXCEPTION_HANDLERS
 from roomkeeper.lifecycle.policy import Policy
 from tests.conformance.support.clients import Client
-from tests.control.room_servers import KINDS, room_server, webhook_port
+from tests.control.room_servers import KINDS, WEBHOOKS, room_server, webhook_port
 from tests.unit.control.conftest import database_url, postgres
 
 __all__ = ["database_url", "postgres"]  # fixtures
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 AGENT = "interviewer"
 POLICY = Policy(hold_web=2, hold_sip=0, linger=1, join_timeout=30, agent_timeout=30)
+if not WEBHOOKS:  # an agent that was not seen to leave is waited for
+    POLICY = replace(POLICY, agent_timeout=8, recover_attempts=1)
 
 
 class House:

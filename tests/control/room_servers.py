@@ -26,7 +26,7 @@ KINDS = ["running"] if RUNNING_URL else ["default", "strict"]
 """What a test is run on."""
 WEBHOOKS = not RUNNING_URL or "ROOMKEEPER_TEST_WEBHOOK_PORT" in os.environ
 """Whether the control plane is told what happens."""
-PATIENCE = 10.0 if WEBHOOKS else 90.0
+PATIENCE = 10.0 if WEBHOOKS else 60.0
 """Seconds until a session must be in the state that follows."""
 KEY = os.environ["LIVEKIT_API_KEY"] if RUNNING_URL else own.KEY
 SECRET = os.environ["LIVEKIT_API_SECRET"] if RUNNING_URL else own.SECRET
