@@ -1,4 +1,9 @@
-"""A room server, a control plane, workers and a visitor: everything as a user has it, in processes of its own."""
+"""A room server, a control plane, workers and a visitor: everything as a user has it, in processes of its own.
+
+The room server is `roomkeeper sfu`, or the executable that LIVEKIT_SERVER names. With LIVEKIT_URL, LIVEKIT_API_KEY and
+LIVEKIT_API_SECRET it is one that runs already; then no webhooks come, and the agent link and the control plane's own
+comparison with the room API have to do.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ from roomkeeper.wire.claims import Claims, VideoGrants
 from roomkeeper.wire.tokens import mint
 from tests.agent.workers import worker
 from tests.conformance.support.clients import Client
-from tests.conformance.support.server import Options, ServerProcess, free_port
+from tests.conformance.support.server import Options, Server, ServerProcess, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,11 +45,12 @@ class House:
     """What runs.
 
     Attributes:
+        server: The room server.
         url: Of the control plane.
         folder: Where everything is kept.
     """
 
-    sfu: ServerProcess
+    server: Server
     url: str
     folder: Path
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
@@ -52,7 +58,7 @@ class House:
     async def worker(self, **environment: str) -> Worker:
         """Start a worker and wait until it takes jobs."""
         running = await self._stack.enter_async_context(
-            worker(MODULE, self.sfu.server, url=self.url, spool=self.folder / "spool", **environment)
+            worker(MODULE, self.server, url=self.url, spool=self.folder / "spool", **environment)
         )
         await running.registered()
         return running
@@ -66,15 +72,15 @@ class House:
         signed = token["participant_token"]
         if kind:
             claims = jwt.decode(signed, options={"verify_signature": False})
-            signed = jwt.encode(claims | {"kind": kind}, self.sfu.server.secret, algorithm="HS256")
-        visitor = Visitor(Client(identity))
+            signed = jwt.encode(claims | {"kind": kind}, self.server.secret, algorithm="HS256")
+        visitor = Visitor(Client(identity), room)
         self._stack.push_async_callback(visitor.close)
-        await visitor.client.connect(self.sfu.server.ws, signed)
+        await visitor.client.connect(self.server.ws, signed)
         return visitor
 
     async def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """Ask the control plane as an administrator."""
-        server = self.sfu.server
+        server = self.server
         claims = Claims(api_key=server.key, video=VideoGrants(room_admin=True))
         bearer = {"Authorization": f"Bearer {mint(claims, secret=server.secret, now=time.time())}"}
         async with aiohttp.ClientSession(headers=bearer) as http, http.get(f"{self.url}{path}") as answer:
@@ -103,12 +109,14 @@ class Visitor:
     """Somebody in the room: reads what the agent says, and hears whether it sounds.
 
     Attributes:
+        room: The name of the room.
         texts: What the agents said, by segment: who, and the text so far.
         loud_at: When the agent was heard last, on the loop's clock.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, room: str) -> None:
         self.client = client
+        self.room = room
         self.texts: dict[str, tuple[str, str]] = {}
         self.loud_at = 0.0
         self.states: list[dict[str, Any]] = []
@@ -202,14 +210,19 @@ async def house(folder: Path, *, policy: str = "", strict: bool = False) -> Asyn
     """Run a room server and a control plane until the end of the block."""
     port = free_port()
     hooks = (f"http://127.0.0.1:{port}/webhooks/livekit",)
-    sfu = ServerProcess(Options(strict=strict, webhooks=hooks), folder / "sfu.log")
-    sfu.start()
+    server, sfu = _given(), None
+    if server is None:
+        sfu = ServerProcess(
+            Options(strict=strict, webhooks=hooks), folder / "sfu.log", os.environ.get("LIVEKIT_SERVER")
+        )
+        sfu.start()
+        server = sfu.server
     (folder / "roomkeeper.toml").write_text(f"[control]\nagent = '{AGENT}'\n\n[policy]\nlinger = 1\n{policy}\n")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMKEEPER_"))}
     env |= {
-        "LIVEKIT_URL": sfu.server.ws,
-        "LIVEKIT_API_KEY": sfu.server.key,
-        "LIVEKIT_API_SECRET": sfu.server.secret,
+        "LIVEKIT_URL": server.ws,
+        "LIVEKIT_API_KEY": server.key,
+        "LIVEKIT_API_SECRET": server.secret,
         "ROOMKEEPER_CONTROL_DEV": "true",
     }
     with (folder / "control.log").open("wb") as log:
@@ -220,20 +233,27 @@ async def house(folder: Path, *, policy: str = "", strict: bool = False) -> Asyn
             stdout=log,
             stderr=log,
         )
-    running = House(sfu, f"http://127.0.0.1:{port}", folder)
+    running = House(server, f"http://127.0.0.1:{port}", folder)
     try:
         await _ready(f"{running.url}/readyz")
         async with running._stack:
             yield running
     except BaseException as failed:
-        for name in ("control.log", "sfu.log"):
-            failed.add_note(f"{name}:\n" + (folder / name).read_text(errors="replace")[-3000:])
+        for path in folder.glob("*.log"):
+            failed.add_note(f"{path.name}:\n" + path.read_text(errors="replace")[-3000:])
         raise
     finally:
         with contextlib.suppress(ProcessLookupError):
             control.send_signal(signal.SIGTERM)
         await control.wait()
-        sfu.kill()
+        if sfu is not None:
+            sfu.kill()
+
+
+def _given() -> Server | None:
+    """The room server that the environment names."""
+    url = os.environ.get("LIVEKIT_URL")
+    return Server(url, os.environ["LIVEKIT_API_KEY"], os.environ["LIVEKIT_API_SECRET"]) if url else None
 
 
 async def _ready(url: str) -> None:
