@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -13,11 +12,14 @@ if TYPE_CHECKING:
 
 _E = TypeVar("_E", bound=StrEnum)
 
+_LONGEST = 100 * 365 * 24 * 3600.0
+"""Seconds; the end of what takes no longer can still be written as a date."""
+
 
 def seconds(value: object) -> float:
     """Read a duration in seconds, zero or more."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        msg = "expected seconds, a number of zero or more"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
+        msg = "expected seconds, a number of zero or more, at most a hundred years"
         raise ValueError(msg)
     return value
 

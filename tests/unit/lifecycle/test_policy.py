@@ -73,6 +73,7 @@ def test_what_is_written_out_reads_back_equal() -> None:
         ({"hold.web": -1}, "hold.web = -1: expected seconds, a number of zero or more"),
         ({"hold.web": True}, "hold.web = True: expected seconds"),
         ({"hold.web": float("inf")}, "hold.web = inf: expected seconds"),
+        ({"hold.web": 1e10}, "hold.web = 10000000000.0: expected seconds, a number of zero or more, at most a hundred"),
         ({"hold.web": "10"}, "hold.web = '10': expected seconds"),
         ({"time_limit": "never"}, "time_limit = 'never': expected seconds, a number of zero or more, or 'none'"),
         ({"time_limit.warn": 30}, "time_limit.warn = 30: expected a list of seconds, such as [120, 30]"),
