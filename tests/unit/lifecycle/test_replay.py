@@ -10,7 +10,15 @@ import pytest
 
 from roomkeeper.errors import IllegalCall
 from roomkeeper.lifecycle.actions import Ignored
-from roomkeeper.lifecycle.codec import dump_event, dump_session, load_action, load_event, load_session
+from roomkeeper.lifecycle.codec import (
+    dump_body,
+    dump_event,
+    dump_session,
+    load_action,
+    load_body,
+    load_event,
+    load_session,
+)
 from roomkeeper.lifecycle.events import ParticipantJoined, SessionOpened
 from roomkeeper.lifecycle.replay import moments, replay
 from tests.unit.lifecycle.story import START, Story
@@ -81,6 +89,17 @@ def test_everything_is_plain_json() -> None:
 
     assert load_session(json.loads(json.dumps(dump_session(story.session)))) == story.session
     assert load_event(json.loads(json.dumps(dump_event(story.journal[0])))) == story.journal[0]
+
+
+def test_a_session_is_stored_apart_from_its_policy() -> None:
+    story = Story({"hold.web": 7})
+    story.live()
+
+    body = json.loads(json.dumps(dump_body(story.session)))
+
+    assert "policy" not in body
+    assert load_body(body, story.session.policy) == story.session
+    assert load_body(dump_session(story.session), story.session.policy) == story.session
 
 
 def test_a_field_that_an_older_version_did_not_write_has_its_default() -> None:
