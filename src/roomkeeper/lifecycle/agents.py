@@ -40,9 +40,12 @@ if TYPE_CHECKING:
         LeaseExpired,
         LinkLost,
         Noted,
+        ParticipantJoined,
+        Seen,
         UserAway,
         UserBack,
     )
+    from roomkeeper.lifecycle.state import Session
     from roomkeeper.lifecycle.step import Step
 
 
@@ -122,19 +125,24 @@ def _why_fenced(step: Step) -> str:
     return f"epoch {step.session.current} is in charge or expected"
 
 
-def appeared(step: Step, identity: str, agent_name: str, on_behalf: str) -> None:
+def appeared(step: Step, person: ParticipantJoined | Seen) -> None:
     """An agent is in the room: the one in charge, a successor, a ghost, or one that is not ours to care for."""
     session = step.session
     agent = session.agent
-    if identity == agent.identity:
+    if person.identity == agent.identity:
         _take_charge(step)
-    elif session.successor is not None and session.epochs[session.successor - 1].identity == identity:
+    elif session.successor is not None and session.epochs[session.successor - 1].identity == person.identity:
         _appeared_successor(step)
-    elif identity in presence.ghosts(session):
-        step.act(RemoveParticipant(identity=identity, why="it is no longer in charge"))
-    elif agent.identity is None and not on_behalf and agent_name in {"", session.agent_name}:
-        step.amend(replace(agent, identity=identity))
+    elif person.identity in presence.ghosts(session):
+        step.act(RemoveParticipant(identity=person.identity, why="it is no longer in charge"))
+    elif agent.identity is None and _may_be_ours(session, person):
+        step.amend(replace(agent, identity=person.identity))
         _take_charge(step)
+
+
+def _may_be_ours(session: Session, person: ParticipantJoined | Seen) -> bool:
+    """Say whether an agent that never attached may be the one we wait for: no avatar, nobody who only listens."""
+    return not person.on_behalf and not person.hidden and person.agent_name in {"", session.agent_name}
 
 
 def _take_charge(step: Step) -> None:
@@ -173,9 +181,15 @@ def left_room(step: Step, identity: str, raw: str) -> None:
     elif what is AgentLeft.REJOINING or (what is not AgentLeft.LOST and agent.open):
         step.set_timer(TimerKind.AGENT_BACK, step.at + bounds.AGENT_WORD)
     elif what is AgentLeft.FAREWELL and session.state is State.LIVE:
-        ends.infer(step, Reason.AGENT_LEFT, f"{words}, gave no reason, and never attached")
+        ends.infer(step, _farewell(session), f"{words}, gave no reason, and never attached")
     else:
         gone(step, lost=what is AgentLeft.LOST, why=words)
+
+
+def _farewell(session: Session) -> Reason:
+    """Say what it means that an agent takes its leave without a reason: people who stay together were transferred."""
+    together = {person.identity for person in session.users}
+    return Reason.TRANSFERRED if len(together) > 1 else Reason.AGENT_LEFT
 
 
 def gone(step: Step, *, lost: bool, why: str) -> None:
@@ -288,7 +302,7 @@ def _stopped(step: Step, epoch: Epoch, *, lost: bool, why: str) -> None:
         ends.finish(step)
     elif session.state is State.LIVE and session.successor is None and not lost:
         _over(step, epoch)
-        ends.decide(step, End(reason=Reason.AGENT_LEFT, at=step.at, because=f"{why} and gave no reason"))
+        ends.decide(step, End(reason=_farewell(session), at=step.at, because=f"{why} and gave no reason"))
     else:
         gone(step, lost=lost, why=why)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from roomkeeper.lifecycle.state import Session
     from roomkeeper.lifecycle.step import Step
 
-_STAND = frozenset({Reason.ROOM_DELETED, Reason.AGENT_LEFT})
+_STAND = frozenset({Reason.ROOM_DELETED, Reason.AGENT_LEFT, Reason.TRANSFERRED})
 """Inferred ends that a return of the user does not undo: they follow from what somebody did, not from an absence."""
 
 
@@ -207,8 +207,19 @@ def sweep(step: Step, sid: str | None) -> None:
         step.session = replace(session, sids=(*sids, sid))
     if sid is not None:
         step.session = replace(step.session, room_sid=sid)
+    step.session = replace(step.session, keeps_room=False)
     step.act(WriteRoomState(seq=session.seq))
     step.set_timer_once(TimerKind.LINGER, step.at + bounds.SWEEP_AFTER)
+
+
+def is_kept(session: Session, sid: str | None) -> bool:
+    """Say whether a room is the one that was kept for people, and no later one of its name.
+
+    Args:
+        session: It has ended.
+        sid: The room's; None if the source did not say.
+    """
+    return session.keeps_room and (sid is None or session.room_sid in {None, sid})
 
 
 def turn_out(step: Step, identity: str, kind: ParticipantKind) -> None:

@@ -125,7 +125,7 @@ def _after_end(step: Step, event: RoomSeen) -> None:
         Participant(sid=person.sid, identity=person.identity, kind=person.kind, counts=False) for person in event.people
     )
     step.session = replace(step.session, participants=listed)
-    if step.session.keeps_room:
+    if ends.is_kept(step.session, event.sid):
         ends.room_emptied(step)
         return
     ends.sweep(step, event.sid)

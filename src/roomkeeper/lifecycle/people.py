@@ -53,14 +53,15 @@ def enter(step: Step, person: ParticipantJoined | Seen) -> None:
     newcomer = Participant(sid=person.sid, identity=person.identity, kind=person.kind, counts=counting)
     step.session = replace(session, participants=(*session.participants, newcomer))
     if person.kind is ParticipantKind.AGENT:
-        agents.appeared(step, person.identity, person.agent_name, person.on_behalf)
+        agents.appeared(step, person)
     if not counting:
         return
     absent = tuple(gone for gone in session.absent if gone.identity != person.identity)
     step.session = replace(step.session, absent=absent, host=session.host or person.identity)
     step.cancel(TimerKind.JOIN)
     if not session.users:
-        step.session = replace(step.session, look=None)
+        # Coming back is a sign of life: the check-ins begin anew.
+        step.session = replace(step.session, look=None, check_ins=0)
         if not ends.stands(session):
             ends.withdraw(step)
 
@@ -72,7 +73,7 @@ def _joined_too_late(step: Step, event: ParticipantJoined) -> None:
         return
     newcomer = Participant(sid=event.sid, identity=event.identity, kind=event.kind, counts=False)
     step.session = replace(session, participants=(*session.participants, newcomer))
-    if not session.keeps_room:
+    if not ends.is_kept(session, event.room_sid or None):
         ends.sweep(step, event.room_sid or None)
     ends.turn_out(step, event.identity, event.kind)
 

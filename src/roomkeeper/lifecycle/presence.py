@@ -60,7 +60,7 @@ def await_agent(step: Step) -> None:
     if session.inferred is not None:
         return
     attempts = 0 if session.dispatcher is Dispatcher.NOBODY else session.policy.recover_attempts
-    lost = len(recent_losses(session, step.at))
+    lost = len(recent_losses(session, step.at) if attempts else session.losses)
     if lost > attempts and session.agent.job is None:
         window = f"recover.window = {session.policy.recover_window:g} s"
         allowed = f"recover.attempts = {attempts}"

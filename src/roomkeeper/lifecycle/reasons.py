@@ -148,7 +148,7 @@ REASONS: Mapping[Reason, Row] = {
         By.AGENT,
         Outcome.FINISHED,
         "The conversation is over.",
-        "an agent unknown to Roomkeeper left by itself and gave no reason",
+        "an agent left by itself and gave no reason; where several people stay together, it is `transferred`",
     ),
     Reason.OPERATOR_ENDED: Row(
         By.OPERATOR,

@@ -388,6 +388,38 @@ def test_facts_of_a_job_that_never_attached_are_kept_too(talk: Story) -> None:
     ]
 
 
+def test_an_agent_that_only_listens_is_not_the_one_waited_for() -> None:
+    story = Story()
+    story.room()
+    story.user()
+
+    story(ParticipantJoined(at=0, sid="PA_scribe", identity="scribe", kind=ParticipantKind.AGENT, hidden=True))
+
+    assert story.state() is State.WAITING
+    assert story.session.agent.identity is None
+
+
+def test_where_no_agent_is_replaced_none_is_however_long_ago_it_was_lost() -> None:
+    story = Story({"recover.attempts": 0, "recover.window": 60, "hold.web": 600})
+    story.live()
+    story.leaves()
+    story(AgentLost(at=0, job="AJ_1", exit=-9))
+
+    story.wait(100)
+    story.user(sid="PA_again")
+
+    assert story.reason() is Reason.AGENT_FAILED
+
+
+def test_whoever_comes_back_is_asked_anew_whether_they_are_there(talk: Story) -> None:
+    talk(UserAway(at=0, job="AJ_1", check=2))
+    talk.leaves()
+
+    talk.user(sid="PA_again")
+
+    assert talk.session.check_ins == 0
+
+
 # Handing over.
 
 

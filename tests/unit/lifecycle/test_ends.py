@@ -430,6 +430,21 @@ def test_people_may_still_come_after_a_transfer(transferred: Story) -> None:
     assert transferred.ever_asked(RemoveParticipant) == []
 
 
+@pytest.mark.parametrize("told_by", ["webhook", "join", "listing"])
+def test_a_later_room_of_the_name_is_not_the_one_kept_after_a_transfer(transferred: Story, told_by: str) -> None:
+    if told_by == "webhook":
+        transferred(RoomStarted(at=0, sid="RM_2"))
+    elif told_by == "join":
+        transferred.user("old", sid="PA_old", room_sid="RM_2")
+    else:
+        transferred(RoomSeen(at=0, sid="RM_2", people=(Seen(sid="PA_old", identity="old"),)))
+
+    transferred.answers = False
+    transferred.wait(3)
+
+    assert transferred.ever_asked(DeleteRoom) == [DeleteRoom(room="interview-1", sid="RM_2")]
+
+
 def test_the_room_of_a_transfer_goes_when_a_listing_shows_nobody(transferred: Story) -> None:
     transferred(RoomSeen(at=0, sid="RM_1", people=(Seen(sid="PA_candidate", identity="candidate"),)))
     assert transferred.session.keeps_room

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from roomkeeper.lifecycle.actions import (
     AcceptJob,
     CreateDispatch,
@@ -356,6 +358,31 @@ def test_several_people_go_on_after_a_transfer_and_the_room_goes_with_the_last_o
     story.leaves("specialist")
     story.wait(3)
     assert story.asked(DeleteRoom) == [DeleteRoom(room="interview-1", sid="RM_1")]
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_several_people_whom_an_agent_leaves_without_a_reason_are_not_thrown_out(*, attached: bool) -> None:
+    story = Story()
+    story.live(attached=attached)
+    story.user("specialist")
+
+    if attached:
+        story(AgentDone(at=0, job="AJ_1"))
+    story.agent_leaves()
+    story.wait(600)
+
+    assert story.reason() is Reason.TRANSFERRED
+    assert story.ever_asked(DeleteRoom) == []
+
+
+def test_one_person_who_is_there_twice_is_not_several_people() -> None:
+    story = Story()
+    story.live(attached=False)
+    story.user(sid="PA_of_the_refreshed_page")
+
+    story.agent_leaves()
+
+    assert story.reason() is Reason.AGENT_LEFT
 
 
 def test_the_lagging_dashboard_the_decisive_fact_and_its_setting_are_in_the_session() -> None:
