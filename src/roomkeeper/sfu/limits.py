@@ -35,8 +35,12 @@ class Limits:
     """All names and values of a participant's attributes together (as the original)."""
     join_request_bytes: int = 1024 * 1024
     """The unpacked `join_request` of `/rtc/v1` (as the original)."""
+    head_bytes: int = 1024 * 1024
+    """An HTTP request up to its body: tokens hold metadata and attributes (as the original, Go's `net/http`)."""
     body_bytes: int = 2 * 1024 * 1024
     """A Twirp request: a full set of metadata and attributes in JSON, escaped, fits."""
+    body_seconds: float = 10.0
+    """That it may take to arrive."""
     signal_frame_bytes: int = 1024 * 1024
     signal_messages: Rate = Rate(per_second=200, burst=1000)  # noqa: RUF009 - frozen
     """Per participant. A join with ten tracks sends about 60 messages within a second."""

@@ -170,10 +170,14 @@ class Twirp:
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._limits.body_bytes:
-                raise TwirpError("invalid_argument", f"the body exceeds {self._limits.body_bytes} bytes")
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self._limits.body_bytes:
+                        raise TwirpError("invalid_argument", f"the body exceeds {self._limits.body_bytes} bytes")
+        except TimeoutError:
+            raise TwirpError("deadline_exceeded", f"no body within {self._limits.body_seconds:g} s") from None
         return bytes(body)
 
 

@@ -217,3 +217,15 @@ async def test_one_api_key_cannot_use_up_the_rate_of_another() -> None:
 def test_a_service_without_a_handler_is_noticed_when_it_is_put_together() -> None:
     with pytest.raises(KeyError):
         Twirp([Service(DESCRIPTOR, {})], keys=KEYS)
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with (
+        twirp_at(Limits(body_seconds=0.05)) as (_, session, _),
+        session.post(LIST, data=dripping(), headers=JSON) as response,
+    ):
+        assert await error(response) == (408, "deadline_exceeded", "no body within 0.05 s")
