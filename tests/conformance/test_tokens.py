@@ -14,7 +14,7 @@ import pytest
 from livekit import api, rtc
 
 from tests.conformance.support.server import Options
-from tests.conformance.support.signal import join_request
+from tests.conformance.support.signal import join_request, signal_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,3 +262,33 @@ async def test_without_auto_create_an_unknown_room_does_not_exist(
     assert await validate(http, server, VALIDATE[0], token) == (200, "success")
     await client.connect(server.url, token)
     await client.disconnect()
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"attributes": {"a": "mine"}}, {"metadata": "mine"}], ids=["attributes", "metadata"]
+)
+@pytest.mark.parametrize("path", VALIDATE)
+async def test_what_a_client_says_of_itself_needs_the_grant_already_at_the_join(
+    http: aiohttp.ClientSession, server: Server, room: str, path: str, wanted: dict[str, Any]
+) -> None:
+    asked = join_request(metadata=wanted.get("metadata", ""), participant_attributes=wanted.get("attributes", {}))
+    for allowed, expected in ((False, 401), (True, 200)):
+        token = server.token("ann", room=room, can_update_own_metadata=allowed)
+        params = {"access_token": token, "join_request": asked}
+        async with http.get(f"{server.http}{path}", params=params) as answer:
+            assert (answer.status, expected == 401) == (expected, "no permissions" in await answer.text())
+
+
+async def test_the_clients_own_attributes_add_to_those_of_the_token_and_delete_none(server: Server, room: str) -> None:
+    token = server.unsigned_token("ann", room=room, can_update_own_metadata=True)
+    token = token.with_attributes({"a": "issued", "b": "issued"})
+    own = {"a": "", "b": "mine", "c": "mine"}
+    async with signal_to(server, token.to_jwt(), "v1", participant_attributes=own, metadata="mine") as ann:
+        joined = (await ann.wait_for("join")).participant
+    assert (dict(joined.attributes), joined.metadata) == ({"a": "issued", "b": "mine", "c": "mine"}, "mine")
+
+
+async def test_a_token_may_be_as_long_as_its_metadata_wants_it(server: Server, room: str) -> None:
+    token = server.unsigned_token("ann", room=room).with_metadata("m" * 60_000).to_jwt()
+    async with signal_to(server, token) as ann:
+        assert len((await ann.wait_for("join")).participant.metadata) == 60_000

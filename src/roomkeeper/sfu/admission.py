@@ -98,6 +98,9 @@ class Door:
             raise Refused(400, "join_request is required on /rtc/v1")
         else:
             request = _request_of(query)
+        if (request.metadata or request.participant_attributes) and not claims.video.can_update_own_metadata:
+            # Others trust what the token's issuer said of a participant (livekit-server `pkg/service/utils.go`).
+            raise Refused(401, "no permissions to access the room")
         return Admission(claims, request, single=single or bool(wrapped))
 
     def _unwrap(self, text: str) -> rtc.JoinRequest:

@@ -136,7 +136,10 @@ class SignalEndpoint:
             kind=claims.kind,
             kind_details=claims.kind_details,
             metadata=request.metadata or claims.metadata,
-            attributes=tuple({**claims.attributes, **request.participant_attributes}.items()),
+            # Like the original: an empty value of the client's takes nothing away.
+            attributes=tuple(
+                {**claims.attributes, **{k: v for k, v in request.participant_attributes.items() if v}}.items()
+            ),
             permission=claims.video.permission(),
             client=request.client_info,
             auto_subscribe=request.connection_settings.auto_subscribe,
