@@ -40,8 +40,8 @@ LOST_AFTER: Final = 25.0
 """Seconds until a server, any of LiveKit's, gives up a client from which nothing comes: 20 to 22."""
 PROVED: Final = 10.0
 """Seconds that an end may come after the hold: absence is two listings, 5 s apart."""
-OUTAGES: Final = (5.0, 15.0, 30.0, 60.0, None)
-"""Seconds without a network; None: for ever."""
+OUTAGES: Final = (30.0, None, 5.0, 60.0, 15.0)
+"""Seconds without a network; None: for ever. The first ones are measured in any case."""
 BACK_WITHIN: Final = 30.0
 FREED_WITHIN: Final = 30.0
 AFTER, EVERY, CHECKS = 3.0, 2.0, 3

@@ -41,6 +41,7 @@ report_secret = {secret}
 [agents.talker.policy]
 linger = 1
 "recover.attempts" = 10
+"away.after" = "none"
 """
 KEEPS: Final = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 """Variables that name a room server to measure on, in place of one of our own."""
