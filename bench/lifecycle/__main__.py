@@ -21,15 +21,24 @@ from bench.lifecycle.outcome import Outcome, report
 from bench.lifecycle.table import CPU, HOOKS, ROWS, Plan
 
 
+BOUND = 1800.0
+"""Seconds for a row; whatever hangs longer is a promise that was not kept."""
+
+
 async def main(arguments: argparse.Namespace) -> bool:
     """Measure and print; returns whether every promise was kept."""
     missed, samples = list[str](), dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="bench", dir=arguments.folder) as folder:
         for number in arguments.rows:
             began = time.perf_counter()
-            kept = await _measure(number, arguments, Path(folder), samples)
-            if number in HOOKS:
-                kept &= await use_hooks(HOOKS[number])
+            try:
+                async with asyncio.timeout(BOUND):
+                    kept = await _measure(number, arguments, Path(folder), samples)
+                    if number in HOOKS:
+                        kept &= await use_hooks(HOOKS[number])
+            except TimeoutError:
+                kept = False
+                print(f"  row {number} hangs")
             print(f"  row {number} took {time.perf_counter() - began:.0f} s\n", flush=True)
             if not kept:
                 missed.append(number)
