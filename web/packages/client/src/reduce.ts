@@ -58,10 +58,10 @@ const LEARN: { readonly [T in Type]: (model: Model, happened: Event<T>) => Facts
     agentMissed: null,
     agentWasHere: true,
   }),
-  AgentLeft: ({ record, agentMissed }, { at }) => ({
-    agentMissed: agentMissed ?? at,
-    ...((record?.state !== "live" || at - (agentMissed ?? at) > MOMENT_MS) && { agent: null }),
-  }),
+  AgentLeft({ agent, agentMissed, record }, { at }) {
+    const since = agentMissed ?? at;
+    return { agentMissed: since, agent: record?.state === "live" && at - since <= MOMENT_MS ? agent : null };
+  },
   PlaybackChanged: (_, { allowed }) => ({ playbackAllowed: allowed }),
   MicrophoneChanged: (_, { on }) => ({ microphone: on ? "on" : "off" }),
   MicrophoneFailed: () => ({ microphone: "failed" }),
@@ -133,11 +133,11 @@ function recordSeen(model: Model, { at, record, writer, fresh }: Event<"RecordSe
     return { provisional: { writer, record: later(known, record) } };
   }
   if (model.session !== null && model.session !== record.session) return NOTHING;
-  const ahead = fresh ? Date.parse(record.now ?? "") - at : Number.NaN;
   return {
     record: later(model.record, record),
     session: record.session,
-    clockAhead: Number.isNaN(ahead) ? model.clockAhead : ahead,
+    // What is no time is no number, and leaves the clock as it was.
+    clockAhead: (fresh && Date.parse(record.now ?? "") - at) || model.clockAhead,
   };
 }
 

@@ -40,10 +40,7 @@ export function listen(room: Room, tell: Tell): () => void {
     lookAtRecords(room, tell);
     tell({ type: "Disconnected", reason });
   }, RoomEvent.Disconnected);
-  on(() => {
-    lookAtRecords(room, tell, true);
-    look(room, tell);
-  }, RoomEvent.RoomMetadataChanged);
+  on(() => look(room, tell, true), RoomEvent.RoomMetadataChanged);
   on(
     () => look(room, tell),
     RoomEvent.ParticipantConnected,
@@ -73,9 +70,11 @@ export function listen(room: Room, tell: Tell): () => void {
 /**
  * Tell what is to be seen in the room now. After a full reconnect livekit-client 2.23 may hold events back until the next
  * one, while the room itself is up to date: so look once in a while, too.
+ *
+ * @param fresh - Whether the room's record was written just now.
  */
-export function look(room: Room, tell: Tell): void {
-  lookAtRecords(room, tell);
+export function look(room: Room, tell: Tell, fresh?: boolean): void {
+  lookAtRecords(room, tell, fresh);
   const agent = agentIn(room);
   if (agent) {
     const attribute = agent.attributes["lk.agent.state"];

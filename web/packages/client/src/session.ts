@@ -210,7 +210,8 @@ export function createSession({
     const milliseconds = at - beatAt;
     beatAt = at;
     const { link, view, record } = latest();
-    const expectant = view.state !== "live" && view.state !== "ended" && link.is === "connected";
+    // While the signal is away, too: the control plane may be in reach.
+    const expectant = view.state !== "live" && view.state !== "ended";
     const slept = milliseconds > SLEPT_MS;
     if (slept) {
       note("woke", { milliseconds });
@@ -239,15 +240,14 @@ export function createSession({
     }
     if (stalledSince && !before.stalledSince) note("stalled");
     if (model.microphone === "failed" && before.microphone !== "failed") note("microphone_failed");
-    if (view.state !== "ended" || before.view.state === "ended") {
-      attend();
-      return;
-    }
-    // Nobody listens any more: let go of the microphone now, and of the room soon; the goodbye may still be playing.
+    attend();
+    if (view.state !== "ended" || (view === before.view && link === before.link)) return;
     if (link.is === "astray") void leaveAstray();
-    if (!guest) return;
+    if (!guest || view === before.view) return;
+    // Nobody listens any more: let go of the microphone now, and of the room soon; the goodbye may still be playing.
     for (const { track } of room.localParticipant.audioTrackPublications.values()) track?.stop();
-    leaving = setTimeout(() => void room.disconnect(), LEAVE_AFTER_MS);
+    // Without a signal, livekit-client would make the room anew before that.
+    leaving = setTimeout(() => void room.disconnect(), link.is === "connected" ? LEAVE_AFTER_MS : 0);
   };
 
   const setMicrophone = async (on: boolean) => {

@@ -74,6 +74,31 @@ describe("the end", () => {
     expect(scene.shown).not.toContain("live");
   });
 
+  test("is asked for while the signal is away, and the room left before livekit-client makes it anew", async () => {
+    const scene = await talk();
+    scene.room.emit(RoomEvent.SignalReconnecting);
+    scene.control.standing = { is: "known", record: ended };
+    await pass(6_000);
+    expect(scene.shown).toEqual(["reconnecting", "ended"]);
+    expect(scene.room.state).toBe("disconnected");
+  });
+
+  test("that was learnt while somebody else's room was away makes nobody stay in the one that follows it", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    scene.room.write(written("live", 2));
+    scene.room.emit(RoomEvent.SignalReconnecting);
+    scene.control.standing = { is: "known", record: ended };
+    await pass(6_000);
+    expect(view(scene).state).toBe("ended");
+    expect(scene.room.state).toBe("connected");
+    Object.assign(scene.room, { roomInfo: { sid: "RM_2" }, metadata: "" });
+    scene.room.emit(RoomEvent.Reconnected);
+    await pass(100);
+    expect(scene.room.state).toBe("disconnected");
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+  });
+
   test("that the user asks for is the control plane's to make", async () => {
     const scene = await talk();
     scene.control.end = { is: "known", record: written("ending", 3, { reason: "user_ended" }) };

@@ -1,6 +1,6 @@
 /** Small parts without a style of their own. Each works in a `RoomkeeperRoom` and in any other room. */
 import type { Ended, View } from "@roomkeeper/client";
-import { type ComponentProps, type ReactNode, useEffect, useRef } from "react";
+import type { ComponentProps, ReactNode } from "react";
 import { useRoomkeeper } from "./use-roomkeeper";
 
 interface Anywhere {
@@ -23,6 +23,9 @@ export function SessionStatus({ words, api, ...props }: StatusProps) {
   );
 }
 
+/** When it appears. */
+const focus = (element: HTMLElement | null) => element?.focus();
+
 interface EndScreenProps extends Anywhere, Omit<ComponentProps<"section">, "children" | "title"> {
   readonly title?: ReactNode;
   /** Why it is over; the message that came with the end if left out. */
@@ -34,15 +37,10 @@ interface EndScreenProps extends Anywhere, Omit<ComponentProps<"section">, "chil
 /** Nothing until the end; then that it is over, and why. Takes the focus, so that a screen reader says it. */
 export function EndScreen({ title = "The conversation is over", words, api, children, ...props }: EndScreenProps) {
   const view = useRoomkeeper({ api });
-  const heading = useRef<HTMLHeadingElement>(null);
-  const ended = view.state === "ended";
-  useEffect(() => {
-    if (ended) heading.current?.focus();
-  }, [ended]);
-  if (!ended) return null;
+  if (view.state !== "ended") return null;
   return (
     <section {...props} data-reason={view.reason ?? ""} data-outcome={view.outcome ?? ""}>
-      <h1 ref={heading} tabIndex={-1}>
+      <h1 ref={focus} tabIndex={-1}>
         {title}
       </h1>
       <p>{words ? words(view) : view.message}</p>

@@ -9,8 +9,8 @@ import {
   tabIdentity,
   tokenEndpoint,
 } from "@roomkeeper/client";
-import { type ReactNode, useEffect, useState } from "react";
-import { type Callbacks, RoomkeeperContext, useRoomkeeper } from "./use-roomkeeper";
+import { type ReactNode, useState } from "react";
+import { type Callbacks, RoomkeeperContext, useOpen, useRoomkeeper } from "./use-roomkeeper";
 
 interface Joining {
   /** The room to join; null for a new one. */
@@ -37,10 +37,7 @@ export type RoomkeeperRoomProps = Callbacks & { readonly children?: ReactNode } 
  */
 export function RoomkeeperRoom({ children, onEnded, onBlocked, ...props }: RoomkeeperRoomProps) {
   const [session] = useState(() => ("session" in props ? props.session : sessionOf(props)));
-  useEffect(() => {
-    session.open();
-    return session.close;
-  }, [session]);
+  useOpen(session);
   return (
     <RoomContext.Provider value={session.room}>
       <RoomkeeperContext.Provider value={session}>

@@ -63,11 +63,14 @@ export function useKeptSession(room?: Room, api = "/api"): Session {
   const livekit = room ?? around;
   const session = livekit && livekit !== kept?.room ? sessionIn(livekit, api) : kept;
   if (!session) throw new Error("useRoomkeeper needs a LiveKitRoom, SessionProvider or RoomkeeperRoom around it.");
-  const theirs = session !== kept;
-  useEffect(() => {
-    if (!theirs) return;
-    session.open();
-    return session.close;
-  }, [session, theirs]);
+  useOpen(session === kept ? null : session);
   return session;
+}
+
+/** Keep a session open while the component is there. */
+export function useOpen(session: Session | null): void {
+  useEffect(() => {
+    session?.open();
+    return session?.close;
+  }, [session]);
 }
