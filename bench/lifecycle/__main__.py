@@ -20,7 +20,6 @@ from bench.lifecycle.cost import use_hooks
 from bench.lifecycle.outcome import Outcome, report
 from bench.lifecycle.table import CPU, HOOKS, ROWS, Plan
 
-
 BOUND = 1800.0
 """Seconds for a row; whatever hangs longer is a promise that was not kept."""
 
