@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.util import greenlet_spawn
 
 from roomkeeper.control.store.ledger import Claimed, LostRace, Row
 from roomkeeper.control.store.together import Together, to_its_end
@@ -230,20 +231,21 @@ class PostgresLedger:
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
-        async with self._engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver = cast("Any", raw.driver_connection)
-            try:
-                yield driver
-            except asyncpg.PostgresError as error:
-                if error.sqlstate in RACES:
-                    raise LostRace from error
-                raise OperationalError(None, None, error) from error
-            except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-                raise OperationalError(None, None, error, connection_invalidated=True) from error
-            finally:
-                if driver.is_closed() or driver.is_in_transaction():
-                    await connection.invalidate()  # the next one must not find a transaction of ours
+        # Of the pool, and nothing more: a connection of SQLAlchemy would cost as much as what is asked.
+        connection = await self._engine.raw_connection()
+        driver = cast("Any", connection.driver_connection)
+        try:
+            yield driver
+        except asyncpg.PostgresError as error:
+            if error.sqlstate in RACES:
+                raise LostRace from error
+            raise OperationalError(None, None, error) from error
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            raise OperationalError(None, None, error, connection_invalidated=True) from error
+        finally:
+            if driver.is_closed() or driver.is_in_transaction():
+                await greenlet_spawn(connection.invalidate)  # the next one must not find a transaction of ours
+            await greenlet_spawn(connection.close)
 
 
 async def _finished(work: Coroutine[Any, Any, T]) -> T:

@@ -1,23 +1,24 @@
 """Transitions in SQLite: whole transactions, one after the other, in one call into the connection's thread.
 
 A call costs as much as a transaction. So whoever comes while one is under way waits, and the next call runs the
-transactions of all who do. Each is still a transaction of its own.
+transactions of all who do (`together`). Each is still a transaction of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 import aiosqlite
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.util import greenlet_spawn
 
 from roomkeeper.control.store.ledger import Claimed, LostRace, Row
+from roomkeeper.control.store.together import Together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from threading import Thread
 
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from roomkeeper.control.store.ledger import Begin, Decide, Writes
 
 T = TypeVar("T")
+
+Work: TypeAlias = "Callable[[sqlite3.Connection, int], T]"
+"""What a transaction does; is given the connection and the time."""
+Outcome: TypeAlias = "tuple[object, Exception | None]"
+"""What a transaction returned, or what it raised."""
 
 TOLD = "INSERT INTO told (source, at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 FIND = "SELECT body, policy, lines FROM sessions WHERE id = ?"
@@ -90,8 +96,7 @@ class SqliteLedger:
         self._engine = engine
         # SQLite runs in this process: its clock is ours.
         self._clock = clock or (lambda: time.time_ns() // 1_000_000)
-        self._waiting: list[_Job] = []
-        self._turn = asyncio.Lock()
+        self._transactions: Together[Work[Any], Outcome] = Together(self._run)
 
     async def now(self) -> int:
         """Return the clock that transitions go by, in milliseconds."""
@@ -158,72 +163,42 @@ class SqliteLedger:
 
         return await self._transact(work)
 
-    async def _transact(self, work: Callable[[sqlite3.Connection, int], T]) -> T:
-        job = _Job(work)
-        self._waiting.append(job)
-        try:
-            async with self._turn:
-                if not job.over:
-                    await self._run(job)
-        finally:
-            if job in self._waiting:
-                self._waiting.remove(job)  # cancelled before its turn
-        return cast("T", job.outcome())
-
-    async def _run(self, job: _Job) -> None:
-        """Run every transaction that waits, or see one to its end that a cancelled caller has begun."""
-        jobs = self._waiting if job in self._waiting else []
-        self._waiting = [] if jobs else self._waiting
-        async with self._engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            # The thread takes one call after the other: when this one is over, so are those before it.
-            await cast("Connection", raw.driver_connection).call(lambda database: self._run_all(database, jobs))
-
-    def _run_all(self, database: sqlite3.Connection, jobs: list[_Job]) -> None:
-        for job in jobs:
-            job.run(database, self._clock)
-
-
-class _Job:
-    """A transaction that waits for its turn, and what came of it.
-
-    Args:
-        work: Is given the connection and the time.
-    """
-
-    def __init__(self, work: Callable[[sqlite3.Connection, int], object]) -> None:
-        self._work = work
-        self._answer: object = None
-        self._error: Exception | None = None
-        self.over = False
-
-    def run(self, database: sqlite3.Connection, clock: Callable[[], int]) -> None:
-        """Run it, from BEGIN to COMMIT."""
-        try:
-            database.execute("BEGIN IMMEDIATE")
-            self._answer = self._work(database, clock())
-            database.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - it is the caller's, in another thread
-            self._error = error
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-        self.over = True
-
-    def outcome(self) -> object:
-        """Return what the work returned, or raise what it raised.
+    async def _transact(self, work: Work[T]) -> T:
+        """Run a transaction, from BEGIN to COMMIT.
 
         Raises:
             LostRace: Another process has the file locked.
             OperationalError: The database failed.
         """
-        error = self._error
+        answer, error = await self._transactions.ask(work)
+        if error is None:
+            return cast("T", answer)
         if isinstance(error, sqlite3.Error):
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 raise LostRace from error
             raise OperationalError(None, None, error) from error
-        if error is not None:
-            raise error
-        return self._answer
+        raise error
+
+    async def _run(self, works: Sequence[Work[object]]) -> Sequence[Outcome]:
+        # Of the pool, and nothing more: a connection of SQLAlchemy would cost as much as a transition.
+        connection = await self._engine.raw_connection()
+        try:
+            driver = cast("Connection", connection.driver_connection)
+            return await driver.call(lambda database: [_outcome(database, work, self._clock) for work in works])
+        finally:
+            await greenlet_spawn(connection.close)
+
+
+def _outcome(database: sqlite3.Connection, work: Work[object], clock: Callable[[], int]) -> Outcome:
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        answer = work(database, clock())
+        database.execute("COMMIT")
+    except Exception as error:  # noqa: BLE001 - it is the caller's, in another thread
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        return None, error
+    return answer, None
 
 
 def _row(found: sqlite3.Cursor) -> Row | None:

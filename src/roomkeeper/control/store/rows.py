@@ -53,10 +53,10 @@ class Read:
     A session is known by its whole text: what another replica wrote meanwhile is another text.
 
     Args:
-        most: How many are kept.
+        most: How many are kept; one takes about 3 KB.
     """
 
-    def __init__(self, most: int = 4096) -> None:
+    def __init__(self, most: int = 16_384) -> None:
         self._most = most
         self._sessions: dict[str, tuple[str, Session]] = {}
         self._lock = threading.Lock()  # SQLite's transactions run in a thread

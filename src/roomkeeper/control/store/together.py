@@ -31,30 +31,47 @@ class Together(Generic[Q, A]):
         self._answer = answer
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._round_trips: asyncio.Task[None] | None = None
+        self._over: asyncio.Future[None] | None = None
 
     async def ask(self, question: Q) -> A:
-        """Ask a question; a cancelled caller still waits for the answer, as in `to_its_end`."""
+        """Ask a question; who is cancelled before it is sent does not ask it, and later waits until it was answered."""
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, answer))
         if self._round_trips is None or self._round_trips.done():
             self._round_trips = asyncio.create_task(self._ask_all())
-        return await to_its_end(answer)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self._over is not None:
+                await asyncio.wait({self._over})
+            raise
 
     async def _ask_all(self) -> None:
         while self._waiting:
             asked, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            try:
-                answers = await self._answer([question for question, _ in asked])
-            except asyncio.CancelledError:  # the loop is closed
-                for _, waits in asked + self._waiting:
-                    waits.cancel()
-                raise
-            except Exception as error:  # noqa: BLE001 - it is raised for each who asked
-                for _, waits in asked:
+            asked = [each for each in asked if not each[1].done()]
+            if asked:
+                await self._ask(asked)
+
+    async def _ask(self, asked: list[tuple[Q, asyncio.Future[A]]]) -> None:
+        over = self._over = asyncio.get_running_loop().create_future()
+        try:
+            answers = await self._answer([question for question, _ in asked])
+        except asyncio.CancelledError:  # the loop is closed
+            for _, waits in asked + self._waiting:
+                waits.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised for each who asked
+            for _, waits in asked:
+                if not waits.done():
                     waits.set_exception(error)
-            else:
-                for (_, waits), answer in zip(asked, answers, strict=True):
+        else:
+            for (_, waits), answer in zip(asked, answers, strict=True):
+                if not waits.done():
                     waits.set_result(answer)
+        finally:
+            over.set_result(None)
+            self._over = None
 
 
 async def to_its_end(work: asyncio.Future[T]) -> T:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
+from roomkeeper.control.store.outbox import Outbox
 from roomkeeper.control.store.rows import Read, body_of, key_of, policy_of
 from roomkeeper.control.store.store import Store
 from roomkeeper.control.store.tables import journal, outbox
@@ -111,6 +113,62 @@ async def test_what_another_replica_wrote_is_read_anew(store: Store, engine: Asy
     for seq in range(1, 10):
         await (store, other)[seq % 2].tell(session, note(seq))
     assert replay(await store.journal(session)) == await other.get(session)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_who_decided_about_a_row_that_has_been_written_since_decides_again(
+    store: Store, engine: AsyncEngine
+) -> None:
+    other, session = Store(engine), await opened(store)
+    decided_on: list[int] = []
+    write = asyncio.Event()
+
+    def choose(found: Session) -> Sequence[Event]:
+        decided_on.append(len(found.sids))
+        return (note(1),)
+
+    async def meanwhile() -> None:
+        await write.wait()
+        await other.tell(session, RoomStarted(at=0, sid="RM_1"))
+
+    # The other's statement is sent while this one's decision is on its way to the database.
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("SELECT FROM sessions FOR UPDATE"))
+        write.set()
+        others = asyncio.create_task(meanwhile())
+        ours = asyncio.create_task(store.tell_by(session, choose, source="EV_1"))
+        async with engine.connect() as watching, asyncio.timeout(10):
+            waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            while (await watching.execute(waiting)).scalar_one() < 2:
+                await watching.rollback()
+    await asyncio.gather(ours, others)
+    written = await store.journal(session)
+    assert len(written) == 3
+    assert replay(written) == await store.get(session)
+    assert decided_on in ([0], [0, 1]), "whoever was second decided on what the first had written"
+    assert (await store.tell(session, note(2), source="EV_1")).repeated
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_one_source_that_tells_twice_at_once_is_heard_once(store: Store, engine: AsyncEngine) -> None:
+    session = await opened(store)
+    tellers = [store, Store(engine), store, Store(engine)]
+    told = await asyncio.gather(*(each.tell(session, note(1), source="EV_1") for each in tellers))
+    assert sorted(each.repeated for each in told) == [False, True, True, True]
+    assert len(await store.journal(session)) == 2
+
+
+async def test_many_rows_are_settled_at_once_each_by_its_own_claim(store: Store, engine: AsyncEngine) -> None:
+    box = Outbox(store, engine, replica="one")
+    for number in range(1, 6):
+        await opened(store, number)
+    tasks = await box.claim(50)
+    assert len(tasks) >= 5
+    wrong = replace(tasks[0], claim="another")
+    anew = replace(tasks[1], asked=tasks[1].asked - 1)
+    settled = await asyncio.gather(*(box.settle(task) for task in (wrong, anew, *tasks[2:])))
+    assert settled == [False, False, *[True] * (len(tasks) - 2)]
+    assert [task.id for task in await box.claim(50)] == [tasks[1].id], "it was asked for anew; the first is still held"
 
 
 async def test_sessions_read_lately_are_few_and_never_stale(store: Store) -> None:
