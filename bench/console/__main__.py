@@ -1,7 +1,7 @@
 """How the console keeps up with many sessions that change all the time.
 
 A control plane in this process, on SQLite and without a room server; sessions are moved through its store, as webhooks
-do, and a Chromium has the console open. Printed are: the time from a change's commit to the changed line on the screen,
+do, and a Chromium has the console open. Printed are: the time from a change's commit to the right line on the screen,
 for the lines in view, and the longest frames while the changes come and while somebody scrolls.
 """
 
@@ -135,7 +135,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> None:
         await page.get_by_text(f"{options.sessions} shown").wait_for(timeout=120_000)
         print(f"all of them in the console {time.monotonic() - began:.1f} s after its address was opened")
         await page.evaluate(WATCH)
+        began = time.monotonic()
         moved = await change(plane, sessions, options.rate, options.seconds)
+        print(f"{len(moved)} changes committed in {time.monotonic() - began:.1f} s")
         await asyncio.sleep(2)
         report(moved, await page.evaluate("seen"), await page.evaluate("frames"), "changes")
         await page.evaluate("frames.length = 0")
