@@ -29,7 +29,6 @@ class RoomHost:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._nonces: dict[str, dict[bytes, None]] = {}
 
     def create(self, request: room.CreateRoomRequest) -> models.Room:
         """Returns the live room of that name unchanged, or begins it as asked."""
@@ -38,7 +37,6 @@ class RoomHost:
     def delete(self, name: str) -> None:
         """Ends a room for everybody in it."""
         self._rooms.delete(name)
-        self._nonces.pop(name, None)
 
     def list(self, names: Sequence[str]) -> builtins.list[models.Room]:
         """Returns the live rooms, or those of them that are named."""
@@ -88,12 +86,11 @@ class RoomHost:
         """Sends a data packet in the server's name; one with a known nonce was sent before."""
         live = self._rooms.get(request.room)
         if request.nonce:
-            seen = self._nonces.setdefault(request.room, {})
-            if request.nonce in seen:
+            if request.nonce in live.nonces:
                 return
-            seen[request.nonce] = None
-            if len(seen) > NONCES:
-                del seen[next(iter(seen))]
+            live.nonces[request.nonce] = None
+            if len(live.nonces) > NONCES:
+                del live.nonces[next(iter(live.nonces))]
         user = models.UserPacket(
             payload=request.data,
             destination_sids=request.destination_sids,

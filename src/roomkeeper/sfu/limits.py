@@ -44,6 +44,9 @@ class Limits:
     signal_frame_bytes: int = 1024 * 1024
     signal_messages: Rate = Rate(per_second=200, burst=1000)  # noqa: RUF009 - frozen
     """Per participant. A join with ten tracks sends about 60 messages within a second."""
+    signal_bytes: Rate = Rate(per_second=256 * 1024, burst=8 * 1024 * 1024)  # noqa: RUF009 - frozen
+    """Per participant. Large are descriptions (10 kB from a browser), which cost time, and metadata, which everybody
+    in the room is sent."""
     data_packet_bytes: int = 64 * 1024
     """Per packet; an SCTP message of ours is never larger."""
     datagrams: Rate = Rate(per_second=10_000, burst=20_000)  # noqa: RUF009 - frozen

@@ -95,12 +95,17 @@ class Surroundings:
 
 
 class LiveRoom:
-    """A room with people in it; the `SessionHost` of their sessions."""
+    """A room with people in it; the `SessionHost` of their sessions.
+
+    Attributes:
+        nonces: Of the latest SendData, so that a repeated one arrives once.
+    """
 
     def __init__(self, room: Room, around: Surroundings) -> None:
         self.room = room
         self.sessions: dict[str, Session] = {}
         self.closed = asyncio.Event()
+        self.nonces: dict[bytes, None] = {}
         self._around = around
         self._protocols: dict[str, str] = {}  # identity -> "udp" or "tcp", if one was asked for
         self._rpcs: dict[str, tuple[asyncio.Future[None], asyncio.Future[str]]] = {}

@@ -45,6 +45,8 @@ NewId = Callable[[str], str]
 CLIENT_REASONS = frozenset({Reason.CLIENT_INITIATED, Reason.USER_UNAVAILABLE, Reason.USER_REJECTED, Reason.AGENT_ERROR})
 MAX_WISHES = 1024
 """Tracks that one participant may have subscribed or unsubscribed by name."""
+MAX_TOKENS = 4096
+"""Digests of tokens remembered, the latest ones: each change of attributes brings a new token."""
 DEPARTED_KEPT = 64
 """Departures remembered for clients that resume."""
 
@@ -64,7 +66,7 @@ class Room:
     Attributes:
         info: The room as clients and the API see it; numbers are filled in by `describe`.
         last_left_at: When somebody last left, unix seconds; None while nobody has.
-        tokens: Digests of every token that was used here.
+        tokens: Digests of the tokens that were used or issued here, oldest first.
     """
 
     info: models.Room
@@ -73,7 +75,7 @@ class Room:
     participants: dict[str, Participant] = field(default_factory=dict)
     joined_once: bool = False
     last_left_at: float | None = None
-    tokens: set[str] = field(default_factory=set)
+    tokens: dict[str, None] = field(default_factory=dict)
     departed: list[tuple[float, models.ParticipantInfo]] = field(default_factory=list)
     closed: bool = False
     speaking: dict[str, float] = field(default_factory=dict)
@@ -123,8 +125,15 @@ class Room:
         if previous is not None:
             effects += self.leave(previous.sid, Reason.DUPLICATE_IDENTITY, now, tell=True)
         self.participants[newcomer.sid] = newcomer
-        self.tokens.add(joiner.token_digest)
+        self.remember_token(joiner.token_digest)
         return newcomer, effects
+
+    def remember_token(self, digest: str) -> None:
+        """Keeps the digest of a token that was used or issued here, for the room's tombstone."""
+        self.tokens.pop(digest, None)
+        self.tokens[digest] = None
+        if len(self.tokens) > MAX_TOKENS:
+            del self.tokens[next(iter(self.tokens))]
 
     def answered(self, sid: str) -> list[Effect]:
         """The JoinResponse has been sent: others see the participant, who is to receive their tracks."""

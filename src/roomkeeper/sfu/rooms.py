@@ -42,6 +42,8 @@ QUALITY_INTERVAL = 5.0
 REPORT_SLICES = 5
 """RTCP reports of a second are spread over so many moments, so that a burst never holds up the packets."""
 REFRESH_INTERVAL = 300.0
+STOP_WITHIN = 5.0
+"""Seconds that sessions have to end when the server stops."""
 
 
 class NoSuchRoom(RoomkeeperError):
@@ -50,6 +52,10 @@ class NoSuchRoom(RoomkeeperError):
 
 class TooManyRooms(RoomkeeperError):
     """The server has as many rooms as it takes; end some, raise `max_rooms`, or use a LiveKit cluster."""
+
+
+class Stopping(TooManyRooms):
+    """The server is stopping and begins no more rooms; try again when it is back."""
 
 
 class RoomDispatcher(Dispatcher, Protocol):
@@ -87,6 +93,7 @@ class Rooms:
         self._live: dict[str, LiveRoom] = {}
         self._claims: dict[str, Claims] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     def __iter__(self) -> Iterator[LiveRoom]:
         return iter(list(self._live.values()))
@@ -113,12 +120,14 @@ class Rooms:
         """Returns the live room of that name unchanged, or begins it as asked (facts A).
 
         Raises:
-            TooManyRooms: The process is full.
+            TooManyRooms: The process is full, or about to end.
             LimitExceeded: Name or metadata are too long.
         """
         live = self._live.get(request.name)
         if live is not None:
             return live
+        if self._stopping:
+            raise Stopping
         if len(self._live) >= self.config.max_rooms:
             raise TooManyRooms(f"There are {len(self._live)}.")
         self.limits.check_name(request.name, what="room name")
@@ -198,7 +207,7 @@ class Rooms:
         token = tokens.refresh(present, keys=self.config.keys, now=self.stack.wall())
         live = self._live.get(claims.video.room)
         if live is not None:
-            live.room.tokens.add(tokens.token_digest(token))
+            live.room.remember_token(tokens.token_digest(token))
         return token
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -256,8 +265,15 @@ class Rooms:
                 await asyncio.sleep(1 / REPORT_SLICES)
 
     async def close(self) -> None:
-        """Ends every room with SERVER_SHUTDOWN and waits for what is still being carried out."""
+        """Ends every room with SERVER_SHUTDOWN and waits, not for ever, for what is still being carried out."""
+        self._stopping = True
         for live in list(self._live.values()):
             live.close(Reason.SERVER_SHUTDOWN)
-        while self._tasks:
-            await asyncio.gather(*list(self._tasks), return_exceptions=True)
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            logger.warning("tasks cut off", extra={"count": len(self._tasks)})
+            for task in self._tasks:
+                task.cancel()

@@ -102,7 +102,7 @@ class Session:
         self.cut_resumes_until = 0.0
         self.signal_lost_at: float | None = None
         self._stack = stack
-        self._opened_at = stack.now()
+        self._opened_at = self._resumed_at = stack.now()
         self._failed = False
         self._backlog = backlog
         self._channels: set[str] = set()
@@ -135,6 +135,11 @@ class Session:
         self.sink = None
         self.signal_lost_at = self.host.wall()
         if not self.closed and not any(peer.connected for peer in self.connection.peers):
+            self._leave(Reason.SIGNAL_CLOSE)
+
+    def abandon(self) -> None:
+        """The signal connection has failed before it began."""
+        if not self.closed:
             self._leave(Reason.SIGNAL_CLOSE)
 
     def cut(self, until: float) -> None:
@@ -252,6 +257,8 @@ class Session:
         """Goes on over a new signal connection: what the client missed, then an ICE restart (facts B: "Resume")."""
         since = self.signal_lost_at
         self.attach(sink)
+        # The client is alive: its media gets the whole time to come back, on another network perhaps.
+        self._resumed_at = self._stack.now()
         room = self.host.room
         answer.last_message_seq = self.participant.last_sequence
         self.send(rtc.SignalResponse(reconnect=answer))
@@ -299,11 +306,12 @@ class Session:
         if self.closed:
             return
         heard = self.connection.heard_at()
+        silence = now - max(heard, self._resumed_at) if heard is not None else 0.0
         if self.participant.state != State.ACTIVE and now - self._opened_at >= JOIN_TIMEOUT:
             self._leave(Reason.JOIN_FAILURE, tell=True)
-        elif heard is not None and now - heard >= SILENCE_GONE:
+        elif silence >= SILENCE_GONE:
             self._leave(Reason.CONNECTION_TIMEOUT)
-        elif heard is not None and now - heard >= SILENCE_FAILED and not self._failed:
+        elif silence >= SILENCE_FAILED and not self._failed:
             self.media_failed("silence")
         elif isinstance(self.connection, DualConnection):
             waiting = self.connection.waiting_since

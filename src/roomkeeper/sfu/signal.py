@@ -43,35 +43,43 @@ PROTOCOL = 17
 AGENT_PROTOCOL = 1
 PING_INTERVAL, PING_TIMEOUT = 5, 15
 MAX_UNSENT = 2000
-"""Messages waiting for a slow client before its connection is given up; it may resume."""
+MAX_UNSENT_BYTES = 16 * 1024 * 1024
+"""Messages waiting for a slow client, and their bytes, before its connection is given up; it may resume."""
 GONE = 1000
 CLOSE_WITHIN = 1.0
 """Seconds a client has to take its last messages."""
 
 
 class SignalSink:
-    """One WebSocket's way out: a bounded queue and its writer."""
+    """One WebSocket's way out: a bounded queue and its writer.
+
+    Attributes:
+        as_json: Whether the client speaks JSON.
+        closing: Set when the WebSocket is to be closed.
+    """
 
     def __init__(self, websocket: WebSocket, metrics: Metrics) -> None:
         self.as_json = False
+        self.closing = asyncio.Event()
         self._metrics = metrics
         self._websocket = websocket
         self._queue: asyncio.Queue[rtc.SignalResponse | None] = asyncio.Queue()
-        self._closed = False
+        self._unsent = 0
 
     def send(self, message: rtc.SignalResponse) -> None:
         """Queues a message; a client that reads nothing loses its connection."""
-        if self._closed:
+        if self.closing.is_set():
             return
-        if self._queue.qsize() >= MAX_UNSENT:
+        if self._queue.qsize() >= MAX_UNSENT or self._unsent >= MAX_UNSENT_BYTES:
             self.close()
             return
+        self._unsent += message.ByteSize()
         self._queue.put_nowait(message)
 
     def close(self) -> None:
         """Closes the WebSocket after what is queued."""
-        if not self._closed:
-            self._closed = True
+        if not self.closing.is_set():
+            self.closing.set()
             self._queue.put_nowait(None)
 
     async def write(self) -> None:
@@ -82,6 +90,7 @@ class SignalSink:
                 await self._websocket.send_text(json_format.MessageToJson(message, indent=None))
             else:
                 await self._websocket.send_bytes(message.SerializeToString())
+            self._unsent -= message.ByteSize()
         await self._websocket.close(GONE)
 
 
@@ -154,8 +163,17 @@ class SignalEndpoint:
             raise Refused(500, error.detail) from None
         self._rooms.remember_claims(session.sid, claims)
         self._metrics.joins += 1
-        await websocket.accept()
         sink = SignalSink(websocket, self._metrics)
+        try:
+            await websocket.accept()
+            self._welcome(live, session, sink, request)
+        except BaseException:
+            # Nobody has the session yet who would end it: it would be in the room for a minute.
+            session.abandon()
+            raise
+        await self._talk(websocket, session, sink)
+
+    def _welcome(self, live: LiveRoom, session: Session, sink: SignalSink, request: rtc.JoinRequest) -> None:
         session.attach(sink)
         session.send(rtc.SignalResponse(join=self._join_response(live, session)))
         live.apply(live.room.answered(session.sid))
@@ -166,7 +184,6 @@ class SignalEndpoint:
             session.take_offer(request.publisher_offer)
         else:
             session.connection.begin()
-        await self._talk(websocket, session, sink)
 
     def _join_response(self, live: LiveRoom, session: Session) -> rtc.JoinResponse:
         room = live.room
@@ -204,40 +221,43 @@ class SignalEndpoint:
             session.cut_resumes_until = 0.0
             await websocket.close(GONE)
             return
-        live.room.tokens.add(claims.digest)
+        live.room.remember_token(claims.digest)
         session.resume(sink, rtc.ReconnectResponse(server_info=self._info))
         await self._talk(websocket, session, sink)
 
     async def _talk(self, websocket: WebSocket, session: Session, sink: SignalSink) -> None:
         reader = asyncio.create_task(self._read(websocket, session, sink))
         writer = asyncio.create_task(sink.write())
+        # A writer that waits for a client to read comes to no end by itself.
+        closing = asyncio.create_task(sink.closing.wait())
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, writer, closing}, return_when=asyncio.FIRST_COMPLETED)
             # What was queued goes out, and the close frame with it, also to a client that misbehaved.
             sink.close()
             await asyncio.wait({writer}, timeout=CLOSE_WITHIN)
         finally:
-            for task in (reader, writer):
+            for task in (reader, writer, closing):
                 task.cancel()
-            results = await asyncio.gather(reader, writer, return_exceptions=True)
+            results = await asyncio.gather(reader, writer, closing, return_exceptions=True)
             session.detach(sink)
             for result in results:
                 if isinstance(result, Exception) and not isinstance(result, (WebSocketDisconnect, RuntimeError)):
                     logger.error("signal connection failed", exc_info=result, extra={"participant": session.sid})
 
     async def _read(self, websocket: WebSocket, session: Session, sink: SignalSink) -> None:
-        bucket = TokenBucket(self._limits.signal_messages)
+        messages, sizes = TokenBucket(self._limits.signal_messages), TokenBucket(self._limits.signal_bytes)
         while True:
             frame = await websocket.receive()
             if frame["type"] == "websocket.disconnect":
                 return
             self._metrics.signal_received += 1
-            if not bucket.take(now=self._rooms.stack.now()):
-                logger.info("signal rate exceeded", extra={"participant": session.sid})
-                return
             data: bytes | str | None = frame.get("bytes")
             if data is None:
                 data = frame.get("text") or ""
+            now = self._rooms.stack.now()
+            if not messages.take(now=now) or not sizes.take(now=now, amount=len(data)):
+                logger.info("signal rate exceeded", extra={"participant": session.sid})
+                return
             if len(data) > self._limits.signal_frame_bytes:
                 logger.info("signal frame too large", extra={"participant": session.sid, "size": len(data)})
                 return
