@@ -151,6 +151,10 @@ async def _is_alone(desk: Desk) -> None:
         await asyncio.sleep(0.02)
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 class _Start:
     """Puts the parts of a kept session together, and starts it."""
 
@@ -173,6 +177,7 @@ class _Start:
         self._several = Several(stage, listen_to, options)
         self._presence = Presence(stage, self._several, leaving.ending, self._away.poke)
         self._takeover = Takeover(stage)
+        self._factories: Sequence[Factory] = ()
         self._epoch = 1
         self._handed_over = False
         self._waits_since = 0.0
@@ -182,6 +187,7 @@ class _Start:
     async def run(self, factories: Sequence[Factory], arguments: dict[str, Any]) -> None:
         """Attach, take over what there is, join the room, begin."""
         stage = self._stage
+        self._factories = factories
         await self._attach()
         agent = choose(factories, self._takeover.past.agents if self.kept.resumed else ())
         if self.kept.resumed:
@@ -265,7 +271,6 @@ class _Start:
 
     async def _ready(self) -> Resumed | None:
         """Wait until this agent may speak; return where the talk stands then, None if nobody is there to listen."""
-        stage = self._stage
         await self._begun.wait()
         if self._handed_over:
             await self._turn()
@@ -273,10 +278,31 @@ class _Start:
             return None
         if self._handed_over:
             await self._take_turn()
-        if Why.GONE in stage.silence:
+            if await self._was_handed_on():
+                return None
+        return await self._stand()
+
+    async def _stand(self) -> Resumed | None:
+        """Where the talk stands now, None if nobody is there to listen."""
+        if Why.GONE in self._stage.silence:
             return None
         past = self._takeover.past
         return resumed_of(past, epoch=self._epoch, handed_over=self._handed_over)
+
+    async def _was_handed_on(self) -> bool:
+        """Go on with another agent, if the job before handed the talk to it while this one waited."""
+        stage, ids = self._stage, self._takeover.past.agents
+        current = stage.session.current_agent
+        if not ids or ids[-1] == current.id:
+            return False
+        agent = choose(self._factories, ids)
+        if agent.id == current.id:
+            return False  # nobody makes the other one
+        current.on_exit = _nothing  # type: ignore[method-assign]  # it never was in charge
+        await self._takeover.tell(agent)
+        go_on(stage, agent, self._stand)
+        stage.session.update_agent(agent)
+        return True
 
     def _watch(self, agent: Agent) -> None:
         """Put everything in place before the session starts: what happens from then on is noticed."""

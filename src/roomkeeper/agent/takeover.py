@@ -58,7 +58,7 @@ class Takeover:
     async def seed(self, agent: Agent) -> None:
         """Put the conversation where a session and an agent that are not started expect it."""
         self._stage.session.history.merge(self.past.history)
-        await self._tell(agent)
+        await self.tell(agent)
 
     def note(self) -> None:
         """Journal what no journal has yet, so that the report has it and a third agent does not make it again."""
@@ -73,10 +73,11 @@ class Takeover:
         if any(item.id not in known for item in self.past.items):
             with self._stage.journal.unheard():
                 session.history.merge(self.past.history)
-            await self._tell(session.current_agent)
+            await self.tell(session.current_agent)
         self.note()
 
-    async def _tell(self, agent: Agent) -> None:
+    async def tell(self, agent: Agent) -> None:
+        """Tell an agent the conversation so far."""
         # Calls of tools that only the session has, or another agent had, are part of the talk: they stay.
         conversation = agent.chat_ctx.copy().merge(self.past.conversation)
         await agent.update_chat_ctx(conversation, exclude_invalid_function_calls=False)

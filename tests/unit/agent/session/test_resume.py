@@ -282,6 +282,33 @@ async def test_what_the_agent_before_has_not_finished_is_not_closed_for_it_in_a_
     assert outputs == ["blue"]
 
 
+async def test_a_talk_that_was_handed_on_while_a_successor_waited_goes_on_with_the_new_agent() -> None:
+    class Other(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions="Help.")
+
+        async def on_enter(self) -> None:
+            self.session.say("I am new here.")
+
+    class First(Talker):
+        async def on_exit(self) -> None:
+            self.session.say("I never was here.")
+
+    book = Book()
+    book.add("agent", {"id": "first"})
+    book.message("assistant", "Hello.")
+    async with replaced(book, "It is four.", muted=True) as stage:
+        await stage.start(First, agents=[Other])
+        book.add("agent", {"id": "other"})
+        book.message("user", "What time is it?")
+        stage.desk.tell(link.Unmute(job="AJ_1"))
+        await stage.until(stage.heard)
+        assert stage.session.current_agent.id == "other"
+    assert stage.heard() == "It is four."
+    asked = [item.text_content for item in stage.model.asked[0].messages() if item.role == "user"]
+    assert asked == ["What time is it?"]
+
+
 async def test_a_successor_whose_turn_never_comes_leaves_at_once() -> None:
     book = Book()
     book.message("assistant", "Hello.")
