@@ -107,11 +107,12 @@ class Reader:
         """Take the next lines, as the control plane gives them; what cannot be read is passed over."""
         for line in lines:
             data = line.get("data") or {}
-            voice = self._voices.setdefault(str(line.get("job", "")), _Voice())
+            job = str(line.get("job", ""))
+            voice = self._voices.setdefault(job, _Voice())
             at = float(line.get("at") or 0) / 1000
             match line.get("type"):
                 case "item":
-                    self._item(data.get("item"), voice)
+                    self._item(data.get("item"), voice, job)
                 case "said":
                     voice.said += str(data.get("text", ""))
                 case "heard":
@@ -169,7 +170,7 @@ class Reader:
             unsaid=unsaid if cut_off else "",
         )
 
-    def _item(self, data: object, voice: _Voice) -> None:
+    def _item(self, data: object, voice: _Voice, job: str) -> None:
         try:
             item = _ITEM.validate_python(data)
         except ValidationError:
@@ -177,6 +178,7 @@ class Reader:
         self._items[item.id] = item
         if not isinstance(item, ChatMessage):
             return
+        self._forget_made(item, job)
         if item.role == "assistant":
             voice.said = voice.heard = ""
             voice.last_spoken = item.text_content or ""
@@ -184,6 +186,14 @@ class Reader:
                 voice.user.clear()
         elif item.role == "user":
             voice.user.clear()
+
+    def _forget_made(self, item: ChatMessage, job: str) -> None:
+        """What a successor had made of the first lines of a spool is told by the item itself, once that arrived."""
+        told = _plain(item.text_content or "")
+        made = (f"heard_{job}_", f"transcript_{job}_")
+        for known in [each for each in self._items.values() if each.id.startswith(made) and each.id != item.id]:
+            if isinstance(known, ChatMessage) and known.role == item.role and _plain(known.text_content or "") in told:
+                del self._items[known.id]
 
     def _closed_calls(self) -> list[ChatItem]:
         """Give every call an output."""

@@ -105,3 +105,13 @@ def test_nothing_is_nothing() -> None:
 def test_an_hour_of_talk_is_whole() -> None:
     lines = [message(number, "user" if number % 2 else "assistant", "words " * 30) for number in range(2_000)]
     assert len(past(*lines).items) == 2_000
+
+
+def test_what_a_successor_made_of_the_first_lines_is_dropped_once_the_whole_sentence_has_arrived() -> None:
+    first = [line(1, "said", text="It is late. Shall we stop?"), line(2, "heard", text="It is late.")]
+    made = past(*first).made
+    lines = [*first, *(line(3, "item", "AJ_2", item=item.model_dump(mode="json")) for item in made)]
+    lines += [message(4, "assistant", "It is late. Shall we stop?", interrupted=True)]
+    found = past(*lines)
+    assert texts(found) == ["It is late. Shall we stop?"]
+    assert found.made == ()
