@@ -31,52 +31,84 @@ ON CONFLICT (session, key) DO UPDATE SET kind = excluded.kind, body = excluded.b
 """
 
 
-def sqlite(path: str, all_writes: list[Writes]) -> list[float]:
-    """Write to a SQLite file, one transaction after the other; returns seconds for each."""
-    database = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        database.execute(f"PRAGMA {pragma}")
-    times = []
-    for writes in all_writes:
-        begun = time.perf_counter()
-        session = writes.session
-        database.execute("BEGIN IMMEDIATE")
-        database.execute(statements.FIND, (session,)).fetchone()
-        changed = (writes.state, writes.reason, writes.ended_at, writes.unsettled, writes.lines, writes.body)
-        database.execute(statements.MOVE, (*changed, session))
-        for number, body in enumerate(writes.journal, writes.lines - len(writes.journal) + 1):
-            database.execute(statements.LINE, (session, number, NOW, body))
-        for key in writes.dropped:
-            database.execute(statements.DROP, (session, key))
-        for ask in writes.asks:
-            database.execute(statements.ASK, (session, ask.key, ask.kind, ask.body, ask.due_at, NOW))
-        database.execute("COMMIT")
-        times.append(time.perf_counter() - begun)
-    database.close()
-    return times
+class Sqlite:
+    """A SQLite file.
+
+    Args:
+        path: Its name.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            self._database.execute(f"PRAGMA {pragma}")
+
+    async def write(self, all_writes: list[Writes]) -> list[float]:
+        """Write, one transaction after the other; returns seconds for each."""
+        database, times = self._database, []
+        for writes in all_writes:
+            begun = time.perf_counter()
+            session = writes.session
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(statements.FIND, (session,)).fetchone()
+            changed = (writes.state, writes.reason, writes.ended_at, writes.unsettled, writes.lines, writes.body)
+            database.execute(statements.MOVE, (*changed, session))
+            for number, body in enumerate(writes.journal, writes.lines - len(writes.journal) + 1):
+                database.execute(statements.LINE, (session, number, NOW, body))
+            for key in writes.dropped:
+                database.execute(statements.DROP, (session, key))
+            for ask in writes.asks:
+                database.execute(statements.ASK, (session, ask.key, ask.kind, ask.body, ask.due_at, NOW))
+            database.execute("COMMIT")
+            times.append(time.perf_counter() - begun)
+        return times
+
+    async def close(self) -> None:
+        """Close it."""
+        self._database.close()
 
 
-async def postgres(url: str, all_writes: list[Writes], at_once: int) -> list[float]:
-    """Write to PostgreSQL over some connections at once; returns seconds for each transaction."""
-    times: list[float] = []
-    # Events of one session stay in order: each session belongs to one connection.
-    queues: list[list[Writes]] = [[] for _ in range(at_once)]
-    for writes in all_writes:
-        queues[hash(writes.session) % at_once].append(writes)
+class Postgres:
+    """A PostgreSQL, over some connections at once.
 
-    async def work(queue: list[Writes]) -> None:
-        connection = await asyncpg.connect(url)
-        try:
+    Args:
+        connections: Of asyncpg.
+    """
+
+    def __init__(self, connections: list[Any]) -> None:
+        self._connections = connections
+
+    @classmethod
+    async def open(cls, url: str, at_once: int) -> Postgres:
+        """Connect."""
+        return cls([await asyncpg.connect(url) for _ in range(at_once)])
+
+    async def write(self, all_writes: list[Writes]) -> list[float]:
+        """Write, each session's events in order on one connection; returns seconds for each transaction."""
+        times: list[float] = []
+        queues: list[list[Writes]] = [[] for _ in self._connections]
+        for writes in all_writes:
+            queues[queue_of(writes.session, len(queues))].append(writes)
+
+        async def work(connection: Any, queue: list[Writes]) -> None:  # noqa: ANN401 - asyncpg has no types
             for writes in queue:
                 begun = time.perf_counter()
                 async with connection.transaction():
                     await _write(connection, writes)
                 times.append(time.perf_counter() - begun)
-        finally:
+
+        await asyncio.gather(*map(work, self._connections, queues))
+        return times
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for connection in self._connections:
             await connection.close()
 
-    await asyncio.gather(*map(work, queues))
-    return times
+
+def queue_of(session: str, queues: int) -> int:
+    """Say which of some queues a session's events wait in: always the same, in every run."""
+    return int(session.removeprefix("S_")) % queues
 
 
 async def _write(connection: Any, writes: Writes) -> None:  # noqa: ANN401 - asyncpg has no types

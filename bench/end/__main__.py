@@ -19,6 +19,7 @@ from roomkeeper.testing.room_server import room_server
 if TYPE_CHECKING:
     from bench.end.talks import Outcome
 
+DEFAULT, STRICT = "default", "strict"
 P50, P99 = 100.0, 500.0
 """Milliseconds that are promised."""
 LINGER = 1.0
@@ -61,9 +62,10 @@ async def main(arguments: argparse.Namespace) -> bool:
     """Measure and print."""
     promised, samples = True, {}
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        for strict in (False, True):
+        for kind in arguments.servers:
+            strict = kind == STRICT
             server = "roomkeeper sfu --strict" if strict else "roomkeeper sfu"
-            for kept in (True, False):
+            for kept in (True, False) if arguments.stock else (True,):
                 name = f"{server}, {'with' if kept else 'without'} a control plane"
                 print(name, file=sys.stderr, flush=True)
                 talks = arguments.talks if kept else arguments.stock
@@ -81,6 +83,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.end", description=__doc__)
     parser.add_argument("--talks", type=int, default=20, help="talks with a control plane, for each kind of server")
     parser.add_argument("--stock", type=int, default=2, help="talks without one; each waits 12 s for what never comes")
+    parser.add_argument("--servers", nargs="+", choices=[DEFAULT, STRICT], default=[DEFAULT, STRICT], help="in turn")
     parser.add_argument("--json", type=Path, help="write every talk to this file")
     parser.add_argument("--check", action="store_true", help="end with status 1 if a promise is not kept")
     return parser.parse_args()
