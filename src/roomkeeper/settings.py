@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 import types
@@ -164,6 +165,8 @@ def _coerced(raw: Any, hint: Any) -> Any:  # noqa: ANN401 - the type is data her
         return _one_of(raw, args)
     if origin is tuple:
         items = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
+        if not isinstance(items, list | tuple):
+            raise ValueError(f"wants a list, not {raw!r}")
         return tuple(_coerced(item, args[0]) for item in items)
     if origin is Mapping:
         return _mapping(raw)
@@ -191,12 +194,16 @@ def _boolean(raw: Any) -> bool:  # noqa: ANN401
 
 
 def _number(raw: Any, kind: type[int | float]) -> float:  # noqa: ANN401
-    if isinstance(raw, bool):
-        raise ValueError(f"wants a number, not {raw!r}")  # noqa: TRY004 - a wrong value in a file, not a bug
+    wanted = ValueError(f"wants {'a whole number' if kind is int else 'a number'}, not {raw!r}")
+    if isinstance(raw, bool) or (kind is int and isinstance(raw, float)):
+        raise wanted
     try:
-        return kind(raw)
-    except (TypeError, ValueError):
-        raise ValueError(f"wants {'a whole number' if kind is int else 'a number'}, not {raw!r}") from None
+        number = kind(raw)
+    except (TypeError, ValueError, OverflowError):
+        raise wanted from None
+    if isinstance(number, float) and not math.isfinite(number):
+        raise wanted
+    return number
 
 
 def _mapping(raw: Any) -> dict[str, str]:  # noqa: ANN401

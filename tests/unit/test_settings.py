@@ -74,6 +74,7 @@ def test_a_variable_is_read_as_the_type_of_its_setting(name: str, text: str, val
     [
         ("cups", "many", "a whole number"),
         ("cups", "1.5", "a whole number"),
+        ("degrees", "nan", "a number"),
         ("degrees", "hot", "a number"),
         ("on", "perhaps", "true or false"),
         ("keys", "devkey", "`name: value` pairs"),
@@ -86,10 +87,21 @@ def test_a_wrong_value_is_refused_with_its_place_and_what_is_wanted(name: str, t
         kettle(env={variable: text})
 
 
-@pytest.mark.parametrize("value", [True, "4 cups", [4]])
+@pytest.mark.parametrize("value", [True, "4 cups", [4], 3.7, float("inf")])
 def test_a_wrong_type_in_the_file_is_refused_with_key_and_table(value: object) -> None:
     with pytest.raises(ConfigError, match=r"`cups` in \[kettle\] of roomkeeper\.toml: wants a"):
         kettle(table={"cups": value})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 10**400])
+def test_a_number_that_cannot_be_counted_with_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"`degrees` in \[kettle\] of roomkeeper\.toml: wants a number"):
+        kettle(table={"degrees": value})
+
+
+def test_one_text_where_the_file_has_to_have_a_list_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`teas` in \[kettle\] of roomkeeper\.toml: wants a list, not 5"):
+        kettle(table={"teas": 5})
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
