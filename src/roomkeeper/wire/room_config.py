@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from livekit.protocol.agent_dispatch import JobRestartPolicy, RoomAgentDispatch
 from livekit.protocol.room import RoomConfiguration
@@ -22,13 +21,14 @@ from livekit.protocol.room import RoomConfiguration
 from roomkeeper.lifecycle.policy import Kind, Policy
 from roomkeeper.lifecycle.state import State
 from roomkeeper.wire.ids import new_id
+from roomkeeper.wire.reading import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEY: Final = "roomkeeper"
 """Of the room's metadata."""
-_SESSION_ID: Final = re.compile(r"S_[^\x00]{1,62}")
+_MOST_ID: Final = 64
 SESSION: Final = "roomkeeper.session"
 """Attribute of participants who enter by our tokens, and of jobs that we dispatch: the session's id."""
 AGENT: Final = "roomkeeper.agent"
@@ -153,10 +153,14 @@ def mark_in(metadata: str) -> Mark | None:
         return None
     session, agent, kind = said.get("session"), said.get("agent"), said.get("kind")
     return Mark(
-        session=session if isinstance(session, str) and _SESSION_ID.fullmatch(session) else "",
-        agent=agent if isinstance(agent, str) else None,
+        session=session if _is_session(session) else "",
+        agent=agent if agent == "" or is_name(agent) else None,
         kind=Kind(kind) if isinstance(kind, str) and kind in tuple(Kind) else Kind.WEB,
     )
+
+
+def _is_session(said: object) -> TypeGuard[str]:
+    return is_name(said) and said.startswith("S_") and len("S_") < len(said) <= _MOST_ID
 
 
 def metadata_object(metadata: str) -> dict[str, object] | None:
@@ -164,7 +168,19 @@ def metadata_object(metadata: str) -> dict[str, object] | None:
     if not metadata:
         return {}
     try:
-        value = json.loads(metadata)
+        value = json.loads(metadata, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _finite(text: str) -> float:
+    """Read a number that can be written again: Python's `NaN` and `Infinity` are no JSON, and no page would read on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from livekit import api
 from livekit.protocol.agent_dispatch import JobRestartPolicy
 from livekit.protocol.room import RoomConfiguration
@@ -14,7 +16,8 @@ from livekit.protocol.room import RoomConfiguration
 import roomkeeper
 from roomkeeper.lifecycle.policy import Kind
 from roomkeeper.wire.ids import derived_id
-from roomkeeper.wire.room_config import Mark, configure, mark_in
+from roomkeeper.wire.room_config import Mark, configure, mark_in, metadata_object
+from tests.unit.wire.anything import JSON, TEXTS, objects
 
 
 def test_it_outlasts_the_policy_and_sends_the_agent_once() -> None:
@@ -78,6 +81,49 @@ def test_a_mark_that_makes_no_sense_is_read_as_far_as_it_goes() -> None:
 def test_a_mark_with_an_id_that_no_session_can_have_names_none(session: str) -> None:
     metadata = json.dumps({"roomkeeper": {"session": session, "agent": "interviewer"}})
     assert mark_in(metadata) == Mark(session="", agent="interviewer")
+
+
+_NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+_MARKS = st.builds(Mark, session=_NAMES.map("S_x{}".format), agent=_NAMES, kind=st.sampled_from(Kind))
+
+
+def strict(text: str) -> object:
+    """Read JSON as a browser does."""
+
+    def refuse(number: str) -> None:
+        raise AssertionError(number)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@given(mark=_MARKS, theirs=st.one_of(TEXTS, objects("mine", "roomkeeper").map(json.dumps), JSON.map(json.dumps)))
+def test_a_mark_is_read_as_it_was_written_and_what_it_stands_beside_stays(mark: Mark, theirs: str) -> None:
+    others = metadata_object(theirs)
+    ours = configure(RoomConfiguration(metadata=sendable(theirs)), mark, hold=1, join_timeout=1)
+    if others is None:
+        assert ours.metadata == sendable(theirs)
+        return
+    assert mark_in(ours.metadata) == mark
+    written = strict(ours.metadata)
+    assert isinstance(written, dict)
+    assert {**written, "roomkeeper": None} == {**others, "roomkeeper": None}
+
+
+def sendable(text: str) -> str:
+    """What protobuf takes: no halves of characters."""
+    return text.encode("utf-8", "replace").decode()
+
+
+@given(objects("session", "agent", "kind"))
+def test_whatever_a_mark_says_is_read_as_something_that_can_be_looked_up(said: dict[str, object]) -> None:
+    mark = mark_in(json.dumps({"roomkeeper": said}))
+    if mark is not None:
+        f"{mark.session}{mark.agent}".encode()
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_metadata_that_no_browser_reads_is_no_object(number: str) -> None:
+    assert metadata_object(f'{{"mine": {number}}}') is None
 
 
 def test_a_derived_id_is_always_the_same_and_needs_the_secret() -> None:

@@ -6,12 +6,15 @@ import json
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from livekit import api
 from livekit.protocol import models, webhook
 
 from roomkeeper.errors import InvalidToken
 from roomkeeper.wire import tokens, webhooks
 from roomkeeper.wire.tokens import Claims, VideoGrants
+from tests.unit.wire.anything import JSON, objects
 
 KEYS = {"devkey": "secret", "other": "another-secret-that-is-long-enough-for-anyone"}
 EVENT = webhook.WebhookEvent(
@@ -70,6 +73,27 @@ def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     authorization = webhooks.sign(body, api_key="devkey", secret="secret", now=NOW)
     with pytest.raises(webhooks.InvalidWebhook):
         webhooks.receive(body, authorization, KEYS, now=NOW)
+
+
+@given(
+    st.one_of(
+        st.binary(),
+        JSON.map(lambda said: json.dumps(said).encode()),
+        objects("event", "id", "createdAt", "room", "participant", "egressInfo").map(lambda s: json.dumps(s).encode()),
+        st.fixed_dictionaries(
+            {"participant": objects("identity", "kind", "attributes", "permission", "state", "tracks")}
+        ).map(lambda said: json.dumps(said).encode()),
+    )
+)
+def test_whatever_is_signed_is_an_event_or_refused(body: bytes) -> None:
+    authorization = webhooks.sign(body, api_key="devkey", secret="secret", now=NOW)
+    try:
+        event = webhooks.receive(body, authorization, KEYS, now=NOW)
+    except webhooks.InvalidWebhook:
+        return
+    again = webhooks.encode(event)
+    authorization = webhooks.sign(again, api_key="devkey", secret="secret", now=NOW)
+    assert webhooks.receive(again, authorization, KEYS, now=NOW) == event
 
 
 def test_a_field_of_a_newer_protocol_does_no_harm() -> None:
