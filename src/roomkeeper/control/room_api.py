@@ -18,6 +18,7 @@ from livekit.protocol import agent_dispatch, models
 from roomkeeper.control import dispatching
 from roomkeeper.control.facts import seen
 from roomkeeper.errors import RoomkeeperError
+from roomkeeper.wire.room_config import metadata_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -236,26 +237,16 @@ def _failures_unless_gone() -> Iterator[None]:
 
 def carried_session(metadata: str) -> str | None:
     """Return the id of the session that a room's metadata carries."""
-    state = (_object(metadata) or {}).get(KEY)
+    state = (metadata_object(metadata) or {}).get(KEY)
     session = state.get("session") if isinstance(state, dict) else None
     return session if isinstance(session, str) else None
 
 
 def _merged(metadata: str, state: Mapping[str, object]) -> str | None:
-    others = _object(metadata)
+    others = metadata_object(metadata)
     return None if others is None else json.dumps({**others, KEY: state}, separators=(",", ":"))
-
-
-def _object(metadata: str) -> dict[str, object] | None:
-    if not metadata:
-        return {}
-    try:
-        value = json.loads(metadata)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def is_object(metadata: str) -> bool:
     """Say whether our state can be written beside what a room's metadata holds."""
-    return _object(metadata) is not None
+    return metadata_object(metadata) is not None
