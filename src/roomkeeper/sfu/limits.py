@@ -49,6 +49,8 @@ class Limits:
     in the room is sent."""
     data_packet_bytes: int = 64 * 1024
     """Per packet; an SCTP message of ours is never larger."""
+    strange_checks: Rate = Rate(per_second=50, burst=200)  # noqa: RUF009 - frozen
+    """Per peer connection: ICE checks for it from addresses that have not proved themselves."""
     datagrams: Rate = Rate(per_second=10_000, burst=20_000)  # noqa: RUF009 - frozen
     datagram_bytes: Rate = Rate(per_second=8e6, burst=32e6)  # noqa: RUF009 - frozen
     """Per peer connection, media and data together: 60 Mbit/s. What exceeds them is lost, as on a full link, so that

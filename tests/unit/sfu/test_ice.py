@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomkeeper.sfu.limits import Limits
-from roomkeeper.sfu.media.ice import UNKNOWN_CHECKS_PER_SECOND, IceTransport, MediaPort
+from roomkeeper.sfu.media import routes as sfu_routes
+from roomkeeper.sfu.media.ice import MAX_ROUTES, IceTransport, MediaPort
 from roomkeeper.sfu.media.routes import MAX_DATAGRAM
 from roomkeeper.wire.rates import Rate
 
@@ -170,16 +171,43 @@ def test_an_address_that_checks_for_another_transport_moves_there(port: MediaPor
     assert (to_one, to_two, one.route) == ([], [b"\x80 media"], None)
 
 
-def test_strangers_cannot_make_the_port_check_without_end(port: MediaPort, now: Now) -> None:
-    ice, _ = transport(port)
-    for number in range(UNKNOWN_CHECKS_PER_SECOND + 50):
+def test_a_flood_of_strangers_keeps_nobody_from_joining(port: MediaPort) -> None:
+    (ice, _), (other, _) = transport(port), transport(port)
+    stray = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes={"USERNAME": "unknown:theirs"})
+    for number in range(3000):
         port.packet(b"\0" * 20, Somewhere(number))
+        port.packet(bytes(stray), Somewhere(number))
+    wrong = check(other, password="wrong")
+    for number in range(1000):
+        port.packet(wrong, Somewhere(number))
+    late = Somewhere(9999)
+    port.packet(check(ice), late)
+    assert (len(late.sent), port.dropped) == (1, 7000)
+
+
+def test_checks_that_name_a_client_are_bounded_for_it_alone(port: MediaPort, now: Now) -> None:
+    (ice, _), (other, _) = transport(port), transport(port)
+    wrong = check(ice, password="wrong")
+    for number in range(1000):
+        port.packet(wrong, Somewhere(number))
     late = Somewhere(9999)
     port.packet(check(ice), late)
     assert late.sent == []
+    port.packet(check(other), late)
     now.seconds += 1
-    port.packet(check(ice), late)
-    assert len(late.sent) == 1
+    port.packet(check(ice), Somewhere(9998))
+    assert (len(late.sent), ice.route is not None) == (1, True)
+
+
+def test_of_a_client_with_ever_new_addresses_the_latest_are_known_and_the_one_in_use(port: MediaPort) -> None:
+    ice, received = transport(port)
+    routes = [Somewhere(number) for number in range(3 * MAX_ROUTES)]
+    for route in routes:
+        port.packet(check(ice, nominate=False), route)
+    for route in routes:
+        port.packet(b"\x80", route)
+    assert (len(received), ice.route) == (MAX_ROUTES, routes[0])
+    assert len(port._by_route) == MAX_ROUTES
 
 
 @given(st.binary(max_size=600))
@@ -241,3 +269,20 @@ async def test_a_stream_with_an_impossible_length_is_closed(opened: MediaPort, l
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_stream_stays_only_if_a_check_has_proved_it(opened: MediaPort, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sfu_routes, "PROVE_WITHIN", 0.1)
+    ice, received = transport(opened)
+    proved = await asyncio.open_connection("127.0.0.1", opened.candidates[1].port)
+    request = check(ice)
+    proved[1].write(len(request).to_bytes(2, "big") + request)
+    await asyncio.wait_for(proved[0].readexactly(2), 5)
+    stranger = await asyncio.open_connection("127.0.0.1", opened.candidates[1].port)
+    assert await asyncio.wait_for(stranger[0].read(), 5) == b""
+    proved[1].write(b"\0\x05\x80data")
+    while not received:
+        await asyncio.sleep(0.001)
+    for _, writer in (proved, stranger):
+        writer.close()
+        await writer.wait_closed()

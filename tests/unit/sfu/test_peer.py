@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import struct
 import time
 import weakref
 from contextlib import asynccontextmanager
@@ -11,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiortc.rtcdtlstransport import SRTP_PROFILES
+from aiortc.rtcsctptransport import DataChunk
 from OpenSSL import SSL
 
 from bench.sfu.light.peer import Peer as Client
 from roomkeeper.sfu.media.certificate import new_certificate
 from roomkeeper.sfu.media.ice import MediaPort
-from roomkeeper.sfu.media.peer import Peer
+from roomkeeper.sfu.media.peer import MAX_CHANNELS, MAX_GAPS, MAX_STREAMS, MAX_WAITING, Peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from aiortc.rtcsctptransport import RTCSctpTransport
 
 RTP = bytes.fromhex("806f00010000000100000001") + b"payload"
 
@@ -48,6 +52,15 @@ class Owner:
 
     def rtcp_received(self, peer: Peer, data: bytes) -> None:
         pass
+
+
+class Channels(Owner):
+    """Counts channels."""
+
+    opened = 0
+
+    def channel_open(self, peer: Peer, label: str) -> None:
+        self.opened += 1
 
 
 @asynccontextmanager
@@ -123,3 +136,81 @@ def test_all_connections_share_one_openssl_context_that_remembers_nobody() -> No
     assert certificate._create_ssl_context(SRTP_PROFILES) is context
     assert context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
     assert new_certificate()._create_ssl_context(SRTP_PROFILES) is not context
+
+
+BEGIN, END, UNORDERED = 2, 1, 4
+
+
+def chunk(tsn: int, *, stream: int = 0, flags: int = BEGIN | END, data: bytes = b"x") -> DataChunk:
+    """One fragment of a message as a client would send it."""
+    made = DataChunk(flags=flags)
+    made.tsn, made.stream_id, made.user_data, made.protocol = tsn, stream, data, 53  # binary
+    return made
+
+
+@pytest.fixture
+async def sctp() -> AsyncIterator[RTCSctpTransport]:
+    """The SCTP of a peer that has heard everything up to number 100."""
+    port = MediaPort(clock=time.monotonic)
+    peer = Peer("single", port, new_certificate(), Owner())
+    peer._sctp._last_received_tsn = 100
+    yield peer._sctp
+    await peer.close()
+
+
+@pytest.mark.parametrize(
+    "flags", [BEGIN | END | UNORDERED, BEGIN | UNORDERED, BEGIN], ids=["whole", "begun", "ordered"]
+)
+@pytest.mark.parametrize("first", [101, 102], ids=["in order", "overtaking"])
+async def test_what_a_client_never_completes_takes_bounded_room(sctp: RTCSctpTransport, flags: int, first: int) -> None:
+    for number in range(6000):
+        begun = flags if first == 102 or number == 0 or flags & END else flags & ~BEGIN
+        await sctp._receive_data_chunk(chunk(first + number, stream=number % 2, flags=begun, data=b"xx"))
+    assert sum(len(stream.reassembly) for stream in sctp._inbound_streams.values()) <= 4 * MAX_WAITING
+    assert len(sctp._sack_misordered) <= MAX_GAPS
+
+
+async def test_a_client_that_keeps_to_no_window_is_not_kept_beyond_it(sctp: RTCSctpTransport) -> None:
+    before = sctp._advertised_rwnd
+    for number in range(2000):
+        await sctp._receive_data_chunk(chunk(102 + number, flags=BEGIN, data=bytes(1200)))
+    assert 0 <= sctp._advertised_rwnd < 1200
+    for tsn in (101, *range(102 + 2000, 102 + 2010)):
+        await sctp._receive_data_chunk(chunk(tsn, data=b""))
+    assert sctp._last_received_tsn == 100
+    assert before == 1024 * 1024
+
+
+async def test_streams_are_counted(sctp: RTCSctpTransport) -> None:
+    for number in range(2 * MAX_STREAMS):
+        await sctp._receive_data_chunk(chunk(101 + number, stream=number))
+    assert len(sctp._inbound_streams) == MAX_STREAMS
+
+
+async def test_a_missing_fragment_is_taken_even_if_all_room_is_used(
+    sctp: RTCSctpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[bytes] = []
+
+    async def receive(stream_id: int, pp_id: int, data: bytes) -> None:
+        taken.append(data)
+
+    monkeypatch.setattr(sctp, "_receive", receive)
+    while sctp._advertised_rwnd >= 1200:
+        number = len(sctp._sack_misordered)
+        sent = chunk(102 + number, data=bytes(1200))
+        sent.stream_seq = number + 1
+        await sctp._receive_data_chunk(sent)
+    await sctp._receive_data_chunk(chunk(101, data=bytes(1200)))
+    assert len(taken) == 1 + 1024 * 1024 // 1200
+    assert sctp._advertised_rwnd == 1024 * 1024
+
+
+async def test_a_client_may_open_so_many_channels_whatever_they_are_called() -> None:
+    owner = Channels()
+    peer = Peer("single", MediaPort(clock=time.monotonic), new_certificate(), owner)
+    for number in range(3 * MAX_CHANNELS):
+        request = struct.pack("!BBHLHH", 3, 0, 0, 0, 1, 0) + b"x"  # DATA_CHANNEL_OPEN (RFC 8832 section 5.1)
+        await peer._sctp._data_channel_receive(number, 50, request)
+    assert owner.opened == MAX_CHANNELS
+    await peer.close()

@@ -27,11 +27,14 @@ Clock = Callable[[], float]
 MAX_TCP_CONNECTIONS = 1024
 STUN_MIN, STUN_MAX = 20, 548
 """Bytes of a STUN message; RFC 8489 section 6.1 keeps requests below the 548 bytes of an unknown IPv4 path."""
-UNKNOWN_CHECKS_PER_SECOND = 2000
-"""Binding requests a second that may come from addresses which have not proved themselves."""
+MAX_ROUTES = 16
+"""Addresses of one client that are remembered; a network address translator gives it new ones for hours."""
 SOCKET_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel for the UDP socket: everybody's packets wait there while this process gets no core. The
 usual 208 KiB hold 90 ms of 30 talking pairs; Linux grants at most `net.core.rmem_max`."""
+USERNAME = 0x0006
+"""The STUN attribute (RFC 8489 section 18.3)."""
+_ATTRIBUTE = struct.Struct("!HH")
 RECEIVE_QUEUE = 256
 """DTLS records waiting for one transport; a peer that outruns its own handshake loses the rest."""
 
@@ -83,6 +86,7 @@ class IceTransport:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(RECEIVE_QUEUE)
         self._datagrams = TokenBucket(port.limits.datagrams)
         self._bytes = TokenBucket(port.limits.datagram_bytes)
+        self._checks = TokenBucket(port.limits.strange_checks)
         self._routes: dict[object, Route] = {}
         self._previous: Credentials | None = None
         self._closed = False
@@ -116,6 +120,10 @@ class IceTransport:
         """Takes an authenticated check: the first route is used at once, later ones when the client nominates them."""
         self.heard_at = self._port.now()
         if route.key not in self._routes:
+            if len(self._routes) >= MAX_ROUTES:
+                oldest = next(known for known in self._routes.values() if known is not self.route)
+                del self._routes[oldest.key]
+                self._port.detach(oldest)
             self._routes[route.key] = route
             self._port.attach(self, route)
         if self.route is None or nominated:
@@ -123,6 +131,10 @@ class IceTransport:
         if nominated and ufrag == self.local.ufrag and self._previous is not None:
             self._port.unregister(self._previous)
             self._previous = None
+
+    def admits_stranger(self) -> bool:
+        """Says whether one more check that names this transport may come now from an address that is not proven."""
+        return self._checks.take(now=self._port.now())
 
     def admits(self, size: int) -> bool:
         """Says whether the client may send so many bytes now; if not, they are as good as lost."""
@@ -213,8 +225,6 @@ class MediaPort(asyncio.DatagramProtocol):
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
         self._streams: set[TcpRoute] = set()
-        self._budget_second = 0
-        self._budget = UNKNOWN_CHECKS_PER_SECOND
 
     async def open(self, host: str, port: int, advertise: tuple[str, ...]) -> None:
         """Binds UDP and TCP to the same port number.
@@ -257,6 +267,8 @@ class MediaPort(asyncio.DatagramProtocol):
 
     def attach(self, transport: IceTransport, route: Route) -> None:
         """Gives the packets of a proven route to the transport."""
+        if isinstance(route, TcpRoute):
+            route.proved()
         self._by_route[route.key] = transport
 
     def detach(self, route: Route) -> None:
@@ -293,31 +305,26 @@ class MediaPort(asyncio.DatagramProtocol):
             else:
                 known.receive(data)
             return
-        if not STUN_MIN <= len(data) <= STUN_MAX or (known is None and not self._spend()):
+        ufrag = _named(data) if STUN_MIN <= len(data) <= STUN_MAX else ""
+        transport = self._by_ufrag.get(ufrag)
+        # A stranger's check is read only if it names somebody here, and at the cost of that one alone: no flood from
+        # elsewhere keeps others from joining.
+        if transport is None or (known is None and not transport.admits_stranger()):
             self.dropped += 1
             return
         if known is not None and not known.admits(len(data)):
             return
-        self._check(data, route)
+        self._check(data, route, transport, ufrag)
 
-    def _spend(self) -> bool:
-        second = int(self.now())
-        if second != self._budget_second:
-            self._budget_second, self._budget = second, UNKNOWN_CHECKS_PER_SECOND
-        self._budget -= 1
-        return self._budget >= 0
-
-    def _check(self, data: bytes, route: Route) -> None:
+    def _check(self, data: bytes, route: Route, transport: IceTransport, ufrag: str) -> None:
         try:
             request = stun.parse_message(data)
         except (ValueError, struct.error, IndexError, UnicodeError):
             self.dropped += 1
             return
         is_check = request.message_method == stun.Method.BINDING and request.message_class == stun.Class.REQUEST
-        ufrag = str(request.attributes.get("USERNAME", "")).partition(":")[0]
-        transport = self._by_ufrag.get(ufrag) if is_check else None
-        key = transport.password(ufrag) if transport is not None else None
-        if transport is None or key is None or not request.check_message_integrity(key):
+        key = transport.password(ufrag) if is_check else None
+        if key is None or not request.check_message_integrity(key):
             self.dropped += 1
             return
         if self.now() < transport.cut_until:
@@ -349,3 +356,14 @@ class MediaPort(asyncio.DatagramProtocol):
         transport = self._by_route.pop(stream.key, None)
         if transport is not None:
             transport.lost(stream)
+
+
+def _named(data: bytes) -> str:
+    """Returns the ufrag of ours that a check names in USERNAME, or nothing; a packet of no meaning costs no more."""
+    at = STUN_MIN
+    while at + 4 <= len(data):
+        kind, length = _ATTRIBUTE.unpack_from(data, at)
+        if kind == USERNAME:
+            return data[at + 4 : at + 4 + length].partition(b":")[0].decode("ascii", "replace")
+        at += 4 + length + -length % 4
+    return ""

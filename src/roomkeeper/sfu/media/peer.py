@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
-from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
+from aiortc.rtcsctptransport import DataChunk, RTCSctpCapabilities, RTCSctpTransport, tsn_plus_one
 from pylibsrtp import Error as SrtpError
 
 from roomkeeper.sfu.media.ice import IceTransport, MediaPort
@@ -35,6 +35,12 @@ LOSSY_BACKLOG = 64 * 1024
 RELIABLE_BACKLOG = 16 * 1024 * 1024
 """Bytes unsent: lossy data beyond it is dropped, reliable data beyond it means that the peer has stopped reading."""
 MAX_CHANNELS = 16
+MAX_STREAMS = 256
+"""Of SCTP, each way of use; a channel takes one, and gives it back when it is closed."""
+MAX_WAITING = 1024
+"""Fragments of a stream that wait for others."""
+MAX_GAPS = 4096
+"""Fragments of all streams that have overtaken a missing one."""
 
 
 class PeerObserver(Protocol):
@@ -78,6 +84,27 @@ class _Dtls(RTCDtlsTransport):
             await super()._send_data(data)
 
 
+class _Sctp(RTCSctpTransport):
+    """SCTP that keeps no more than its window: aiortc announces one and takes whatever comes."""
+
+    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        self._sack_needed = True
+        last = self._last_received_tsn
+        fills = last is not None and chunk.tsn == tsn_plus_one(last)
+        stream = self._inbound_streams.get(chunk.stream_id)
+        waiting = len(stream.reassembly) if stream is not None else 0
+        # The next one in turn may set others free, so it has room where others have none.
+        size = len(chunk.user_data)
+        if (
+            not 0 < size <= self._advertised_rwnd + (MAX_MESSAGE if fills else 0)
+            or waiting >= (2 * MAX_WAITING if fills else MAX_WAITING)
+            or (not fills and len(self._sack_misordered) >= MAX_GAPS)
+            or (stream is None and len(self._inbound_streams) >= MAX_STREAMS)
+        ):
+            return  # unacknowledged: whoever keeps to the window sends it again
+        await super()._receive_data_chunk(chunk)
+
+
 class Peer:
     """One peer connection with a client.
 
@@ -98,7 +125,7 @@ class Peer:
         self._task: asyncio.Task[None] | None = None
         self._dtls = _Dtls(self.ice, [certificate])  # type: ignore[arg-type]  # duck-typed ICE
         self._dtls._set_role("server")
-        self._sctp = RTCSctpTransport(self._dtls)
+        self._sctp = _Sctp(self._dtls)
         self._dtls.on("statechange", self._dtls_changed)
         self._sctp.on("datachannel", self._channel_offered)
 
@@ -144,7 +171,7 @@ class Peer:
             self._adopt(RTCDataChannel(self._sctp, parameters))
 
     def _channel_offered(self, channel: RTCDataChannel) -> None:
-        if len(self._channels) >= MAX_CHANNELS:
+        if len(self._sctp._data_channels) > MAX_CHANNELS:  # of any label, this one included
             channel.close()
             return
         self._adopt(channel)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 Address = tuple[str, int]
 
+PROVE_WITHIN = 10.0
+"""Seconds that a TCP connection has to bring a check that is answered: there is room for so many only."""
 MAX_DATAGRAM = 2048
 """Bytes; WebRTC never sends more than a path MTU, so anything longer is not ours."""
 
@@ -51,6 +53,7 @@ class TcpRoute(asyncio.Protocol):
         self._stream: asyncio.Transport | None = None
         self.address: Address = ("", 0)
         self.key: object = object()
+        self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the connection if the port still has room (asyncio protocol)."""
@@ -58,6 +61,13 @@ class TcpRoute(asyncio.Protocol):
         self.address = transport.get_extra_info("peername")[:2]
         if not self._port.stream_opened(self):
             self._stream.abort()
+        self._deadline = asyncio.get_running_loop().call_later(PROVE_WITHIN, self.close)
+
+    def proved(self) -> None:
+        """A client of ours is at the other end: the connection may stay."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def data_received(self, data: bytes) -> None:
         """Cuts the stream into packets (asyncio protocol)."""
@@ -76,6 +86,7 @@ class TcpRoute(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection (asyncio protocol)."""
         self._stream = None
+        self.proved()  # nothing is waited for any more
         self._port.stream_closed(self)
 
     def send(self, data: bytes) -> None:
