@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-POLICY = {"hold.web": 3, "linger": 1, "agent_timeout": 8, "join_timeout": 15, '"recover.attempts"': 2}
+POLICY = {"hold.web": 3, "linger": 1, "agent_timeout": 8, "join_timeout": 30, '"recover.attempts"': 2}
 FAULTS = (
     *("kill plane", "kill plane", "stop plane"),
     *("kill room server", "stop room server"),
     *("kill receiver", "stop receiver"),
-    *("kill worker", "kill worker", "stop worker"),
+    *("kill worker", "stop worker", "stop worker"),
     *("kill agent", "kill agent", "kill agent", "stop agent", "stop agent"),
 )
 LOSSY = (0.0, 0.05, 0.15)
-ANSWERS_WITHIN = 90.0
+ANSWERS_WITHIN = 180.0
+"""Seconds for which an application asks again; a machine with all this needs some for a start."""
 
 
 class House:
@@ -107,7 +109,7 @@ class House:
         await self._proxy.down()
 
     async def suffer(self, fault: str, seconds: float) -> None:
-        """Let something go wrong for a while; with each process one thing at a time, with several at once."""
+        """Let something go wrong for a while, unless the process suffers already; with several at once."""
         match fault.split(" ", 1)[1]:
             case "plane":
                 hit = await self._hit(self.chance.choice(self.planes), fault, seconds)
@@ -121,8 +123,12 @@ class House:
                 hit = await self._hit_server(fault, seconds)
         if hit:
             self.suffered[fault] += 1
+            with (self.folder / "faults.log").open("a") as log:
+                log.write(f"{datetime.now(UTC):%H:%M:%S} {fault} for {seconds:.1f} s is over\n")
 
     async def _hit(self, process: PlaneProcess | Inbox | WorkerProgram, fault: str, seconds: float) -> bool:
+        if self._busy[process].locked():
+            return False
         async with self._busy[process]:
             if fault.startswith("stop"):
                 await process.stop_for(seconds)
@@ -134,7 +140,7 @@ class House:
 
     async def _hit_server(self, fault: str, seconds: float) -> bool:
         server = self._server
-        if server is None:
+        if server is None or self._busy["room server"].locked():
             return False
         async with self._busy["room server"]:
             if fault.startswith("stop"):

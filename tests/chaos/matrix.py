@@ -42,7 +42,7 @@ TALKS = 3
 """Conversations of a run."""
 MOST_FAULTS = 4
 """Of a run."""
-BEAT = 3.0
+BEAT = 4.0
 """Seconds between the starts of two runs in a house: two cores start no more agents than that."""
 KINDS: Final[tuple[Kind, ...]] = (("sqlite", False), ("postgresql", False), ("sqlite", True), ("postgresql", True))
 """Houses with a room server of their own: which database, and whether the server is strict."""

@@ -95,7 +95,7 @@ class Talk:
         for _ in range(TRIES):
             person = Participant()
             try:
-                await person.join(self.house.server.ws, token, within=5)
+                await person.join(self.house.server.ws, token, within=10)
             except Exception:  # noqa: BLE001 - a server that dies just now; whatever it is, a page tries again
                 await person.leave()
                 await asyncio.sleep(1)
