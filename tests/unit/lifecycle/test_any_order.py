@@ -66,13 +66,17 @@ from roomkeeper.lifecycle.vocabulary import Dispatcher, Origin, ParticipantKind,
 
 KINDS = {
     "candidate": ParticipantKind.STANDARD,
+    "panelist": ParticipantKind.STANDARD,
+    "camera": ParticipantKind.INGRESS,
     "+49123": ParticipantKind.SIP,
     "recorder": ParticipantKind.EGRESS,
     "agent-AJ_1": ParticipantKind.AGENT,
     "agent-AJ_2": ParticipantKind.AGENT,
     "agent-AJ_3": ParticipantKind.AGENT,
     "avatar": ParticipantKind.AGENT,
+    "scribe": ParticipantKind.AGENT,
 }
+HIDDEN = {"scribe"}
 identities = st.sampled_from(sorted(KINDS))
 connections = st.integers(1, 3)
 rooms = st.sampled_from(["RM_1", "RM_2", "RM_3"])
@@ -81,6 +85,10 @@ raws = st.sampled_from([*DEPARTURES, "A_WORD_OF_TOMORROW"])
 policies = st.fixed_dictionaries(
     {
         "hold.web": st.sampled_from([0, 7, 300]),
+        "hold.other": st.sampled_from([0, 60]),
+        "join_timeout": st.sampled_from([0, 300]),
+        "agent_timeout": st.sampled_from([0, 20]),
+        "counts": st.sampled_from([["web", "sip", "other"], ["sip", "identity:pane*"]]),
         "recover.attempts": st.sampled_from([0, 1, 3]),
         "time_limit": st.sampled_from(["none", 40, 3600]),
         "time_limit.warn": st.just([30, 10]),
@@ -118,7 +126,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.carry_out(actions)
         if talking:
             self.happen(RoomStarted(at=0, sid="RM_1"))
-            self.happen(ParticipantJoined(at=0, sid="PA_candidate_0", identity="candidate"))
+            self.happen(ParticipantJoined(at=0, sid="PA_panelist_0", identity="panelist"))
             self.the_expected_job_attaches_and_joins("AJ_1")
             assert self.session.state is State.LIVE
 
@@ -212,17 +220,35 @@ class AnyOrder(RuleBasedStateMachine):
                 room_sid=room,
                 agent_name="interviewer" if name else "",
                 on_behalf="agent-AJ_1" if identity == "avatar" else "",
+                hidden=identity in HIDDEN,
             )
         )
 
-    @rule(identity=identities, number=connections, raw=raws, sip=st.sampled_from([0, 200, 486]), referred=st.booleans())
-    def somebody_leaves(self, identity: str, number: int, raw: str, sip: int, referred: bool) -> None:  # noqa: FBT001
+    @rule(
+        identity=identities,
+        number=connections,
+        room=st.sampled_from(["", "RM_1", "RM_2"]),
+        raw=raws,
+        sip=st.sampled_from([0, 200, 486]),
+        referred=st.booleans(),
+    )
+    def somebody_leaves(
+        self,
+        identity: str,
+        number: int,
+        room: str,
+        raw: str,
+        sip: int,
+        referred: bool,  # noqa: FBT001
+    ) -> None:
         self.happen(
             ParticipantLeft(
                 at=0,
                 sid=f"PA_{identity}_{number}",
                 identity=identity,
                 kind=KINDS[identity],
+                room_sid=room,
+                hidden=identity in HIDDEN,
                 raw=raw,
                 sip_status=sip,
                 referred=referred,
@@ -247,7 +273,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(room=st.sampled_from([None, "RM_1", "RM_2"]), people=st.sets(st.tuples(identities, connections), max_size=4))
     def the_room_is_seen(self, room: str | None, people: set[tuple[str, int]]) -> None:
         listed = tuple(
-            Seen(sid=f"PA_{identity}_{number}", identity=identity, kind=KINDS[identity])
+            Seen(sid=f"PA_{identity}_{number}", identity=identity, kind=KINDS[identity], hidden=identity in HIDDEN)
             for identity, number in sorted(people)
         )
         self.happen(RoomSeen(at=0, sid=room, people=listed if room else ()))
