@@ -116,6 +116,30 @@ def test_a_paused_track_sends_nothing_and_goes_on_without_a_gap(up: UpTrack, dow
     assert numbers(sent) == [0, 1]
 
 
+def test_a_late_packet_from_before_a_pause_takes_no_number_of_another(up: UpTrack, down: DownTrack, sent: Sent) -> None:
+    up.receive(rtp(1, payload=b"sent"), NOW)
+    down.paused = True
+    up.receive(rtp(2), NOW)
+    down.paused = False
+    up.receive(rtp(5), NOW)
+    up.receive(rtp(4, payload=b"late"), NOW)
+    up.receive(rtp(6), NOW)
+    assert numbers(sent) == [0, 1, 2]
+    sent.packets.clear()
+    down.resend([DownTrack.FIRST_SEQUENCE])
+    assert sent.packets[0].payload == b"sent"
+
+
+def test_the_clock_of_a_former_source_is_told_nobody(up: UpTrack, down: DownTrack) -> None:
+    up.receive(rtp(1), NOW)
+    up.sender_report(RtcpSenderInfo(ntp_time(1.0), 48_000, 1, 4), NOW)
+    up.receive(rtp(1, ssrc=8), NOW)
+    assert down.sender_report(WALL, NOW) is None
+    report = up.receiver_report(NOW)
+    assert report is not None
+    assert (report.ssrc, report.lsr) == (8, 0)
+
+
 def test_a_stopped_track_receives_nothing(up: UpTrack, down: DownTrack, sent: Sent) -> None:
     down.stop()
     assert up.receive(rtp(1), NOW) == 0
@@ -215,12 +239,15 @@ def test_a_malformed_report_raises_nothing_but_value_error(data: bytes) -> None:
         return
 
 
-@given(st.lists(st.integers(0, 65_535), min_size=1, max_size=60))
-def test_no_number_is_ever_sent_with_two_payloads(sequence_numbers: list[int]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 65_535) | st.integers(0, 9), st.integers(7, 9)), min_size=1, max_size=60))
+def test_no_number_is_ever_sent_with_two_payloads(packets: list[tuple[int, int]]) -> None:
     up, sent = UpTrack("TR_1", 0), Sent()
-    DownTrack(up, cast("Peer", sent), 99, 63).start()
-    for sequence in sequence_numbers:
-        up.receive(rtp(sequence, payload=sequence.to_bytes(2, "big")), NOW)
+    down = DownTrack(up, cast("Peer", sent), 99, 63)
+    down.start()
+    for sequence, ssrc in packets:
+        # The third source stands for a pause.
+        down.paused = ssrc == 9
+        up.receive(rtp(sequence, ssrc=min(ssrc, 8), payload=bytes([min(ssrc, 8), *sequence.to_bytes(2, "big")])), NOW)
     seen: dict[int, bytes] = {}
     for packet in sent.packets:
         assert seen.setdefault(packet.sequence_number, packet.payload) == packet.payload

@@ -152,6 +152,7 @@ class UpTrack:
         self.packets = 0
         self._reported = (0, 0)
         self._last_transit = None
+        self._sender_report = None  # of another clock
         for down in self.downs:
             down.rebase()
 
@@ -242,6 +243,7 @@ class DownTrack:
 
     __slots__ = (
         "_budget",
+        "_floor",
         "_history",
         "_next",
         "_offset",
@@ -274,7 +276,7 @@ class DownTrack:
         self.report = LossReport()
         self._peer = peer
         self._offset: int | None = None
-        self._next = self.FIRST_SEQUENCE
+        self._next = self._floor = self.FIRST_SEQUENCE
         self._history: list[tuple[int, bytes] | None] = [None] * HISTORY
         self._budget = MAX_RESENT_PER_SECOND
 
@@ -306,8 +308,9 @@ class DownTrack:
             return
         if self._offset is None:
             self._offset = self._next - extended
+            self._floor = self._next
         number = extended + self._offset
-        if number < self.FIRST_SEQUENCE:
+        if number < self._floor:  # late, from before the interruption: its number may be another packet's by now
             return
         sequence = number & 0xFFFF
         packet = _HEADER.pack(0x80, marker | self.payload_type, sequence, timestamp, self.ssrc) + payload
