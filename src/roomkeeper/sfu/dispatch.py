@@ -29,7 +29,7 @@ from livekit.protocol import agent, agent_dispatch, models
 from roomkeeper.errors import RoomkeeperError
 from roomkeeper.sfu.jobs import ENDED, Dispatch, DispatchedRoom, Job, is_dependent
 from roomkeeper.sfu.launching import Audience, Launcher, report_failure
-from roomkeeper.sfu.limits import Limits
+from roomkeeper.sfu.limits import LimitExceeded, Limits
 from roomkeeper.sfu.worker import deployment_problem
 from roomkeeper.wire.ids import new_id
 
@@ -125,6 +125,9 @@ class Dispatches:
         """
         opened = self._rooms[room.name] = DispatchedRoom()
         for wanted in agents or [agent_dispatch.RoomAgentDispatch()]:
+            if len(opened.dispatches) >= self._limits.dispatches_per_room:
+                logger.warning("dispatches of a room left out", extra={"room": room.name, "asked": len(agents)})
+                break
             if problem := deployment_problem(wanted.deployment):
                 logger.warning("dispatch of a room left out", extra={"room": room.name, "why": problem})
             else:
@@ -179,10 +182,12 @@ class Dispatches:
         Raises:
             UnknownRoom: the room is not live.
             InvalidDispatch: the deployment's name cannot be.
-            LimitExceeded: metadata or attributes are too large.
+            LimitExceeded: metadata or attributes are too large, or the room has too many dispatches.
         """
         self.check(request)
         room = self._of(request.room)
+        if len(room.dispatches) >= self._limits.dispatches_per_room:
+            raise LimitExceeded(f"dispatches exceed limits: max {self._limits.dispatches_per_room} a room")
         dispatch = self._add(room, request.room, request)
         self._launcher.launch(room, dispatch, agent.JobType.JT_ROOM)
         for participant in self._host.participants(request.room):
@@ -223,7 +228,9 @@ class Dispatches:
             if not job.over:
                 self._workers.terminate(job.worker_id, job.id)
                 self._note(job, agent.JobStatus.JS_SUCCESS, "")
-                self._spawn(room, self._remove_agent(room_name, job))
+                self._spawn(room, self._remove_agent(room, room_name, job))
+            else:
+                room.jobs.pop(job.id, None)
         if not self._strict:
             dispatch.record.state.deleted_at = self._nanoseconds()
         return dispatch.describe()
@@ -324,14 +331,15 @@ class Dispatches:
         if not self._present(room_name, job):
             self._agent_left(job)
 
-    async def _remove_agent(self, room_name: str, job: Job) -> None:
-        """Remove an agent that was told to end, if it does not leave by itself."""
+    async def _remove_agent(self, room: DispatchedRoom, room_name: str, job: Job) -> None:
+        """Remove an agent that was told to end, if it does not leave by itself, and forget its job."""
         try:
             async with asyncio.timeout(self._leave_window):
                 await job.left.wait()
         except TimeoutError:
             if self._present(room_name, job):
                 self._host.remove(room_name, job.identity)
+        room.jobs.pop(job.id, None)
 
     def _present(self, room_name: str, job: Job) -> bool:
         return any(participant.identity == job.identity for participant in self._host.participants(room_name))

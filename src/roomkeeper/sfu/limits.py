@@ -63,6 +63,7 @@ class Limits:
     """Registered at once."""
     twirp_requests: Rate = Rate(per_second=500, burst=2000)  # noqa: RUF009 - frozen
     """Per API key."""
+    dispatches_per_room: int = 256
     jobs_per_dispatch: int = 1000
     """Records of jobs that are kept; ended ones go first."""
 

@@ -544,6 +544,18 @@ async def test_a_deleted_dispatch_ends_its_agent_which_may_leave_by_itself() -> 
         await until(lambda: not any(room.tasks for room in on.dispatches._rooms.values()))
         assert on.house.removed.empty()
         assert client.terminations.empty()
+        assert not on.dispatches._rooms["r"].jobs
+
+
+async def test_a_room_has_so_many_dispatches_and_no_more() -> None:
+    async with stage(limits=Limits(dispatches_per_room=2)) as on:
+        on.open(NAMED, NAMED, NAMED)
+        first, _ = on.dispatches.list("r")
+        wanted = agent_dispatch.CreateAgentDispatchRequest(room="r", agent_name="b")
+        with pytest.raises(LimitExceeded, match="max 2 a room"):
+            on.dispatches.create(wanted)
+        on.dispatches.delete("r", first.id)
+        assert on.dispatches.create(wanted).agent_name == "b"
 
 
 async def test_an_agent_of_a_deleted_dispatch_that_stays_is_removed() -> None:
