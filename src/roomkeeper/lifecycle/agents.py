@@ -18,33 +18,19 @@ from typing import TYPE_CHECKING
 from roomkeeper.lifecycle import bounds, ends, presence
 from roomkeeper.lifecycle.actions import (
     AcceptJob,
-    CreateDispatch,
     EmitEvent,
     EndAgent,
     FenceJob,
     MuteAgent,
     RemoveParticipant,
 )
-from roomkeeper.lifecycle.evidence import AgentLeft, departure, exit_meaning
+from roomkeeper.lifecycle.evidence import AgentLeft, departure
 from roomkeeper.lifecycle.reasons import Reason
-from roomkeeper.lifecycle.state import End, Epoch, Standing, State
-from roomkeeper.lifecycle.vocabulary import Dispatcher, TimerKind
+from roomkeeper.lifecycle.state import Epoch, Standing, State
+from roomkeeper.lifecycle.vocabulary import TimerKind
 
 if TYPE_CHECKING:
-    from roomkeeper.lifecycle.events import (
-        AgentAttached,
-        AgentDone,
-        AgentLost,
-        AgentYielded,
-        GoodbyeOver,
-        LeaseExpired,
-        LinkLost,
-        Noted,
-        ParticipantJoined,
-        Seen,
-        UserAway,
-        UserBack,
-    )
+    from roomkeeper.lifecycle.events import AgentAttached, ParticipantJoined, Seen
     from roomkeeper.lifecycle.state import Session
     from roomkeeper.lifecycle.step import Step
 
@@ -59,12 +45,10 @@ def attached(step: Step, event: AgentAttached) -> None:
     if known is not None:
         step.amend(replace(known, link_lost_at=None))
         _answer_again(step, known)
-    elif _may_succeed(step, event):
-        assert session.successor is not None  # noqa: S101 - for the type checker: `_may_succeed` says so
-        place = session.epochs[session.successor - 1]
-        step.amend(replace(place, job=event.job, identity=event.identity, standing=Standing.MUTED))
-        step.act(AcceptJob(job=event.job, epoch=place.number, resumed=True, muted=True))
-        if step.session.is_present(event.identity):
+    elif (successor := _expected_successor(step, event)) is not None:
+        step.amend(replace(successor, job=event.job, identity=event.identity, standing=Standing.MUTED))
+        step.act(AcceptJob(job=event.job, epoch=successor.number, resumed=True, muted=True))
+        if session.is_present(event.identity):
             _appeared_successor(step)
     elif _may_take_charge(step, event):
         place = session.agent
@@ -90,11 +74,12 @@ def _answer_again(step: Step, epoch: Epoch) -> None:
         step.act(EndAgent(job=job, reason=session.end.reason, detail=session.end.detail, goodbye=True))
 
 
-def _may_succeed(step: Step, event: AgentAttached) -> bool:
-    session = step.session
-    if not step.open or session.successor is None or event.epoch != session.successor:
-        return False
-    return session.epochs[session.successor - 1].job is None
+def _expected_successor(step: Step, event: AgentAttached) -> Epoch | None:
+    """Find the place that a hand-over keeps for this job; None if there is none."""
+    place = step.session.next_agent
+    if place is None or not step.open:
+        return None
+    return place if place.job is None and place.number == event.epoch else None
 
 
 def _may_take_charge(step: Step, event: AgentAttached) -> bool:
@@ -105,13 +90,13 @@ def _may_take_charge(step: Step, event: AgentAttached) -> bool:
 def _fence(step: Step, event: AgentAttached) -> None:
     """Keep a place for the job's facts, and the job out of the talk."""
     session = step.session
-    _keep_place(step, event.job, event.identity)
+    keep_place(step, event.job, event.identity)
     step.act(FenceJob(job=event.job, why=_why_fenced(step)))
     if session.is_present(event.identity) and event.identity != session.agent.identity:
         step.act(RemoveParticipant(identity=event.identity, why="it is not in charge"))
 
 
-def _keep_place(step: Step, job: str, identity: str | None = None) -> Epoch:
+def keep_place(step: Step, job: str, identity: str | None = None) -> Epoch:
     """Give a job that is not in charge an epoch all the same: its facts are kept by it."""
     epochs = step.session.epochs
     epoch = Epoch(number=len(epochs) + 1, standing=Standing.FENCED, job=job, identity=identity)
@@ -128,10 +113,10 @@ def _why_fenced(step: Step) -> str:
 def appeared(step: Step, person: ParticipantJoined | Seen) -> None:
     """An agent is in the room: the one in charge, a successor, a ghost, or one that is not ours to care for."""
     session = step.session
-    agent = session.agent
+    agent, successor = session.agent, session.next_agent
     if person.identity == agent.identity:
         _take_charge(step)
-    elif session.successor is not None and session.epochs[session.successor - 1].identity == person.identity:
+    elif successor is not None and successor.identity == person.identity:
         _appeared_successor(step)
     elif person.identity in presence.ghosts(session):
         step.act(RemoveParticipant(identity=person.identity, why="it is no longer in charge"))
@@ -164,8 +149,9 @@ def _appeared_successor(step: Step) -> None:
 def left_room(step: Step, identity: str, raw: str) -> None:
     """The agent in charge, or the successor of a hand-over, is no longer in the room."""
     session = step.session
-    if session.agent.identity != identity:
-        _drop_successor(step)
+    successor = session.next_agent
+    if successor is not None and identity == successor.identity != session.agent.identity:
+        drop_successor(step, successor)
         return
     what = departure(raw).agent
     if session.agent.standing is Standing.EXPECTED:
@@ -176,17 +162,17 @@ def left_room(step: Step, identity: str, raw: str) -> None:
     words = f"{identity} left the room with {raw}"
     if session.state is State.ENDING:
         if what is not AgentLeft.REJOINING:
-            _over(step, agent)
+            over(step, agent)
             ends.finish(step)
     elif what is AgentLeft.REJOINING or (what is not AgentLeft.LOST and agent.open):
         step.set_timer(TimerKind.AGENT_BACK, step.at + bounds.AGENT_WORD)
     elif what is AgentLeft.FAREWELL and session.state is State.LIVE:
-        ends.infer(step, _farewell(session), f"{words}, gave no reason, and never attached")
+        ends.infer(step, farewell(session), f"{words}, gave no reason, and never attached")
     else:
         gone(step, lost=what is AgentLeft.LOST, why=words)
 
 
-def _farewell(session: Session) -> Reason:
+def farewell(session: Session) -> Reason:
     """Say what it means that an agent takes its leave without a reason: people who stay together were transferred."""
     together = {person.identity for person in session.users}
     return Reason.TRANSFERRED if len(together) > 1 else Reason.AGENT_LEFT
@@ -201,7 +187,7 @@ def gone(step: Step, *, lost: bool, why: str) -> None:
         why: For the one that was, and for `explain`.
     """
     agent = step.session.agent
-    _over(step, agent)
+    over(step, agent)
     step.cancel(TimerKind.AGENT_BACK, TimerKind.HAND_OVER, TimerKind.DISPATCH)
     if lost:
         count_loss(step, why)
@@ -220,7 +206,8 @@ def gone(step: Step, *, lost: bool, why: str) -> None:
     presence.resolve(step)
 
 
-def _over(step: Step, agent: Epoch) -> None:
+def over(step: Step, agent: Epoch) -> None:
+    """Close an epoch that is in charge, or would have been."""
     standing = Standing.OVER if agent.standing is Standing.IN_CHARGE else Standing.FENCED
     step.amend(replace(agent, standing=standing))
 
@@ -254,64 +241,9 @@ def never_came(step: Step) -> None:
     presence.resolve(step)
 
 
-# What workers say about their jobs.
-
-
-def lost(step: Step, event: AgentLost) -> None:
-    """A job's process died, and all it wrote is in."""
-    _shipped(step, event.job, lost=True, why=f"{event.job} {exit_meaning(event.exit)}")
-
-
-def done(step: Step, event: AgentDone) -> None:
-    """A job is over as it should be, and all it wrote is in."""
-    _shipped(step, event.job, lost=False, why=f"{event.job} is done")
-
-
-def _shipped(step: Step, job: str, *, lost: bool, why: str) -> None:
-    epoch = step.session.epoch_of(job)
-    if epoch is None or epoch.shipped:
-        step.ignore(f"{job} is already over" if epoch else f"{job} never attached")
-        return
-    step.amend(replace(epoch, shipped=True, link_lost_at=None))
-    _stopped(step, step.session.epochs[epoch.number - 1], lost=lost, why=why)
-
-
-def lease_expired(step: Step, event: LeaseExpired) -> None:
-    """A worker fell silent: its job is not in charge any more, though it may still run."""
-    epoch = step.session.epoch_of(event.job)
-    if epoch is None or not epoch.open or epoch.standing in {Standing.OVER, Standing.FENCED}:
-        step.ignore(f"{event.job} is not in charge")
-        return
-    step.amend(replace(epoch, link_lost_at=epoch.link_lost_at or step.at))
-    _stopped(step, step.session.epochs[epoch.number - 1], lost=True, why=f"the lease of {event.job} expired")
-
-
-def _stopped(step: Step, epoch: Epoch, *, lost: bool, why: str) -> None:
-    """A job cannot be counted on any more. What that means depends on who it was, and on what is decided."""
-    session = step.session
-    if session.state is State.ENDED:
-        ends.settle(step)
-    elif session.inferred is not None and epoch.shipped and epoch == ends.last_in_charge(session):
-        ends.decide(step, session.inferred)
-    elif epoch.number == session.successor:
-        _drop_successor(step)
-    elif epoch.number != session.current:
-        return
-    elif session.state is State.ENDING:
-        _over(step, epoch)
-        ends.finish(step)
-    elif session.state is State.LIVE and session.successor is None and not lost:
-        _over(step, epoch)
-        ends.decide(step, End(reason=_farewell(session), at=step.at, because=f"{why} and gave no reason"))
-    else:
-        gone(step, lost=lost, why=why)
-
-
-def _drop_successor(step: Step) -> None:
+def drop_successor(step: Step, successor: Epoch) -> None:
     """The successor of a hand-over is gone before it took over: the old agent stays."""
     session = step.session
-    assert session.successor is not None  # noqa: S101 - for the type checker: callers have looked
-    successor = session.epochs[session.successor - 1]
     step.amend(replace(successor, standing=Standing.FENCED))
     step.session = replace(step.session, successor=None)
     if successor.open:
@@ -319,68 +251,3 @@ def _drop_successor(step: Step) -> None:
     if TimerKind.HAND_OVER in session.timers:
         step.cancel(TimerKind.HAND_OVER)
         step.act(MuteAgent(job=str(session.agent.job), muted=False))
-
-
-def yielded(step: Step, event: AgentYielded) -> None:
-    """A worker that is leaving asks for a successor of its agent."""
-    session = step.session
-    if session.agent.job != event.job:
-        step.ignore(f"{event.job} is not in charge: there is nothing to hand over")
-    elif session.successor is not None:
-        _hurry(step, session.successor)
-    elif session.dispatcher is Dispatcher.NOBODY:
-        step.ignore("the application dispatches its agents: the worker has to drain")
-    elif session.state is State.LIVE:
-        number = len(session.epochs) + 1
-        step.session = replace(session, epochs=(*session.epochs, Epoch(number=number)), successor=number)
-        step.act(CreateDispatch(epoch=number))
-    else:
-        gone(step, lost=False, why="handed over; the next agent comes when it is needed")
-
-
-def _hurry(step: Step, successor: int) -> None:
-    """The worker asks again: a dispatch that no worker took is worth repeating."""
-    if step.session.epochs[successor - 1].job is None:
-        step.act(CreateDispatch(epoch=successor))
-    else:
-        step.ignore("the successor is there")
-
-
-def link_lost(step: Step, event: LinkLost) -> None:
-    """A link broke: remember since when, and nothing else. The lease decides, or the room, or the worker's return."""
-    epoch = step.session.epoch_of(event.job)
-    if epoch is None or not epoch.open:
-        step.ignore(f"{event.job} has nothing more to say")
-        return
-    step.amend(replace(epoch, link_lost_at=epoch.link_lost_at or step.at))
-
-
-def goodbye_over(step: Step, event: GoodbyeOver) -> None:
-    """The goodbye was said: the decided end may come."""
-    if step.session.agent.job != event.job:
-        step.ignore(f"{event.job} is not in charge")
-        return
-    _over(step, step.session.agent)
-    ends.finish(step)
-
-
-def away(step: Step, event: UserAway | UserBack, check: int) -> None:
-    """Remember how many check-ins went unanswered, so that a replacement goes on from there."""
-    if step.session.agent.job != event.job:
-        step.ignore(f"{event.job} is not in charge")
-        return
-    step.session = replace(step.session, check_ins=check)
-
-
-def noted(step: Step, event: Noted) -> None:
-    """A line of a job's spool: kept for ever, once, whoever wrote it."""
-    epoch = step.session.epoch_of(event.job) or _keep_place(step, event.job)
-    if event.seq <= epoch.seq:
-        step.ignore(f"line {event.seq} of {event.job} is already known")
-        return
-    step.amend(replace(epoch, seq=event.seq, link_lost_at=None))
-    if event.what == "item":
-        where = {"epoch": epoch.number, "seq": event.seq}
-        step.act(EmitEvent(topic="item.added", data={**where, "item": dict(event.data)}))
-    if step.session.state is State.ENDED:
-        ends.late(step)

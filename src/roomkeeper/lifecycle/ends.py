@@ -149,11 +149,10 @@ def finish(step: Step) -> None:
 
 def _dismiss_successor(step: Step) -> None:
     """Send away the agent of a hand-over that the end overtook."""
-    session = step.session
-    if session.successor is None:
+    successor = step.session.next_agent
+    if successor is None:
         return
-    successor = session.epochs[session.successor - 1]
-    step.session = replace(session, successor=None)
+    step.session = replace(step.session, successor=None)
     step.amend(replace(successor, standing=Standing.FENCED))
     if successor.job is not None:
         step.act(FenceJob(job=successor.job, why="the session ends before it took over"))

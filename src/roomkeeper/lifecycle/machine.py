@@ -6,9 +6,9 @@ Rules of this package
    comes with the event, deadlines are part of the session, what is to be done is returned. Replaying a journal gives
    the same session, always.
 2. `TABLE` says what is legal: for each event and each state, the states it may lead to, or why it is ignored. The
-   rules that say what happens are in `people`, `rooms` and `listings` (who is there), `agents` (who is in charge),
-   `presence` (the state that follows), `ends` (how it ends) and `clocks` (alarms). A move that the table does not have
-   is a bug, and raised.
+   rules that say what happens are in `people`, `rooms` and `listings` (who is there), `agents` and `jobs` (who is in
+   charge), `presence` (the state that follows), `ends` (how it ends) and `clocks` (alarms). A move that the table does
+   not have is a bug, and raised.
 3. Facts are kept for ever, decisions are taken once. An event that changes nothing returns `Ignored` with the reason;
    the journal keeps both. `ended` is absorbing: what comes later is a fact for the report's next revision, or is swept.
 4. Nobody outside can make the machine fail: what is told late, twice, never or by the wrong one is ignored with a
@@ -51,7 +51,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from roomkeeper.errors import IllegalCall
-from roomkeeper.lifecycle import agents, bounds, clocks, ends, listings, people, rooms
+from roomkeeper.lifecycle import agents, bounds, clocks, ends, jobs, listings, people, rooms
 from roomkeeper.lifecycle.actions import EmitEvent, Ignored, SetTimer
 from roomkeeper.lifecycle.events import (
     AgentAttached,
@@ -266,23 +266,23 @@ def _follow(step: Step, event: Event) -> None:  # noqa: PLR0915 - one case an ev
         case AgentAttached():
             agents.attached(step, event)
         case AgentLost():
-            agents.lost(step, event)
+            jobs.lost(step, event)
         case AgentDone():
-            agents.done(step, event)
+            jobs.done(step, event)
         case AgentYielded():
-            agents.yielded(step, event)
+            jobs.yielded(step, event)
         case LeaseExpired():
-            agents.lease_expired(step, event)
+            jobs.lease_expired(step, event)
         case LinkLost():
-            agents.link_lost(step, event)
+            jobs.link_lost(step, event)
         case GoodbyeOver():
-            agents.goodbye_over(step, event)
+            jobs.goodbye_over(step, event)
         case UserAway():
-            agents.away(step, event, event.check)
+            jobs.away(step, event, event.check)
         case UserBack():
-            agents.away(step, event, 0)
+            jobs.away(step, event, 0)
         case Noted():
-            agents.noted(step, event)
+            jobs.noted(step, event)
         case EndAsked():
             ends.asked(step, event)
         case ControlStarted():

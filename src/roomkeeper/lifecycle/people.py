@@ -37,7 +37,7 @@ def joined(step: Step, event: ParticipantJoined) -> None:
         step.ignore(f"{event.identity} has left again")
     elif any(person.sid == event.sid for person in session.participants):
         step.ignore(f"{event.identity} is known to be there")
-    elif rooms.is_old(step, event.room_sid):
+    elif not rooms.follow(step, event.room_sid):
         step.ignore(f"{event.room_sid} is an earlier room")
     elif step.session.state is State.ENDED:  # Losing its old room has ended it.
         _joined_too_late(step, event)
@@ -102,7 +102,7 @@ def _left_unseen(step: Step, event: ParticipantLeft) -> None:
     if event.sid in session.gone:
         step.ignore(f"{event.identity} is known to have left")
         return
-    if session.state is State.ENDED or rooms.is_old(step, event.room_sid):
+    if session.state is State.ENDED or not rooms.follow(step, event.room_sid):
         step.ignore(f"{event.identity} was not known to be there")
         return
     forget(step, event.sid)
@@ -144,9 +144,8 @@ def _gone(step: Step, person: Participant, event: ParticipantLeft) -> None:
 
 
 def _agent_gone(step: Step, identity: str, raw: str) -> None:
-    session = step.session
-    successor = None if session.successor is None else session.epochs[session.successor - 1].identity
-    if identity in {session.agent.identity, successor}:
+    session, successor = step.session, step.session.next_agent
+    if identity == session.agent.identity or (successor is not None and identity == successor.identity):
         agents.left_room(step, identity, raw)
     elif any(epoch.identity == identity for epoch in session.epochs):
         step.cancel(TimerKind.DISPATCH)  # The ghost is out: its replacement need not wait any longer.

@@ -80,15 +80,15 @@ def lose(step: Step, raw: str, cause: Reason | None = None, *, told: bool = Fals
     presence.resolve(step)
 
 
-def is_old(step: Step, room_sid: str) -> bool:
-    """Say whether a room is not the one the session lives in; a new one is adopted on the way."""
+def follow(step: Step, room_sid: str) -> bool:
+    """Go along into the room that somebody is said to be in, if it is new; False for an earlier one."""
     session = step.session
     if room_sid in {"", session.room_sid}:
-        return False
-    if room_sid in session.sids:
         return True
+    if room_sid in session.sids:
+        return False
     adopt(step, room_sid)
-    return False
+    return True
 
 
 # Recordings.

@@ -233,6 +233,11 @@ class Session:
         return self.epochs[self.current - 1]
 
     @property
+    def next_agent(self) -> Epoch | None:
+        """The epoch that takes over in a hand-over; None while there is none."""
+        return None if self.successor is None else self.epochs[self.successor - 1]
+
+    @property
     def agent_is_here(self) -> bool:
         """True if the agent in charge is in the room, or about to be again."""
         return self.is_present(self.agent.identity) or TimerKind.AGENT_BACK in self.timers

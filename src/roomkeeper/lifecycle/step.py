@@ -1,6 +1,6 @@
 """One transition in the making: the session so far, and the actions it has asked for.
 
-The rules (`presence`, `ends`, `agents`, `people`, `clocks`) work on a `Step`; it lives no longer than one transition.
+The rules (`agents`, `people`, `ends` and the others) work on a `Step`; it lives no longer than one transition.
 """
 
 from __future__ import annotations
