@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,34 @@ def test_no_text_breaks_the_reader(data: st.DataObject) -> None:
     except InvalidDescription:
         return
     assert description.sections
+
+
+MANY = [f"a=rtpmap:{number} opus/48000/2\r\n" for number in range(35, 60)] * 160
+LONG = {
+    "feedback": ["a=rtcp-fb:* nack\r\n"] * 4000,
+    "parameters": ["a=fmtp:59 a=1\r\n"] * 4000,
+    "candidates": ["a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n"] * 3000,
+}
+
+
+@pytest.mark.parametrize("lines", LONG.values(), ids=[*LONG])
+def test_a_long_description_takes_little_time(lines: list[str]) -> None:
+    text = HEAD + AUDIO + "".join(MANY + lines)
+    assert len(text) <= MAX_SDP
+    began = time.process_time()
+    assert read(text).sections[0].opus == 111
+    assert time.process_time() - began < 1.0  # 47 s were seen
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OFFER + "m=audio 9 X 1\r\n" * 300,
+        HEAD + AUDIO + "".join(f"a=ssrc:{number} cname:x\r\n" for number in range(2000)),
+        HEAD + AUDIO.replace("a=mid:0", "a=mid:" + "0" * 65),
+    ],
+    ids=["sections", "sources", "mid"],
+)
+def test_more_than_any_client_needs_is_refused(text: str) -> None:
+    with pytest.raises(InvalidDescription, match=r"allowed|more than 64"):
+        read(text)

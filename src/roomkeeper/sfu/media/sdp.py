@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 MAX_SDP = 256 * 1024
 """Characters; a Chrome offer with a hundred sections has about 150,000."""
 MAX_SECTIONS = 256
+MAX_SOURCES = 1024
+"""Lines about sources: the parser compares each with all others of its section."""
+MAX_MID = 64
+"""Characters of a section's name, which others see in the track."""
+UNREAD = ("a=candidate:", "a=fmtp:", "a=rtcp-fb:", "a=ssrc-group:")
+"""Lines that say nothing to us. With enough of them the parser takes the square of their number: a minute."""
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 OPUS_CLOCK = 48000
@@ -90,14 +96,20 @@ def read(text: str) -> Description:
     """
     if len(text) > MAX_SDP:
         raise InvalidDescription(f"It has {len(text)} characters, {MAX_SDP} are allowed.")
+    read_lines = [line for line in text.splitlines() if not line.startswith(UNREAD)]
+    for what, start, most in (("sections", "m=", MAX_SECTIONS), ("sources", "a=ssrc:", MAX_SOURCES)):
+        if (count := sum(line.startswith(start) for line in read_lines)) > most:
+            raise InvalidDescription(f"It has {count} {what}, {most} are allowed.")
     try:
-        parsed = SessionDescription.parse(text)
+        parsed = SessionDescription.parse("\r\n".join([*read_lines, ""]))
         sections = tuple(_section(media, index) for index, media in enumerate(parsed.media))
     except Exception as error:
         # aiortc asserts, indexes and unpacks its way through; whatever that raises, the text is at fault.
         raise InvalidDescription(f"It does not parse ({type(error).__name__}).") from error
-    if not sections or len(sections) > MAX_SECTIONS:
-        raise InvalidDescription(f"It has {len(sections)} media sections, 1 to {MAX_SECTIONS} are allowed.")
+    if not sections:
+        raise InvalidDescription("It has no media section.")
+    if max(len(section.mid) for section in sections) > MAX_MID:
+        raise InvalidDescription(f"A mid has more than {MAX_MID} characters.")
     if len({section.mid for section in sections}) != len(sections):
         raise InvalidDescription("Two media sections share a mid.")
     transports = [
