@@ -25,7 +25,9 @@ class Backlog:
         self._bytes = 0
 
     def keep(self, packet: bytes, *, now: float) -> None:
-        """Adds a packet, unless there are too many already."""
+        """Adds a packet, unless there are too many already that still wait."""
+        while self._waiting and now - self._waiting[0][0] > self._window:
+            self._bytes -= len(self._waiting.popleft()[1])
         if self._bytes + len(packet) <= MOST_BYTES:
             self._waiting.append((now, packet))
             self._bytes += len(packet)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 from livekit.protocol import models, rtc
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+Number = TypeVar("Number", bound=int)
 Kind = models.ParticipantInfo.Kind
 State = models.ParticipantInfo.State
 
@@ -155,13 +160,18 @@ class Participant:
             attributes=self.attributes,
             disconnect_reason=self.disconnect_reason,
             client_protocol=self.joiner.client.client_protocol,
-            capabilities=list(self.joiner.client.capabilities),
+            capabilities=known(self.joiner.client.capabilities, models.ClientInfo.Capability.values()),
         )
+
+
+def known(numbers: Iterable[Number], meant: Collection[int]) -> list[Number]:
+    """Returns each number once that means something: everybody in the room is told them."""
+    return [number for number in dict.fromkeys(numbers) if number in meant]
 
 
 def track_info(sid: str, request: rtc.AddTrackRequest) -> models.TrackInfo:
     """Returns the track that a request to publish describes."""
-    features = list(request.audio_features)
+    features = known(request.audio_features, models.AudioTrackFeature.values())
     if request.stereo and models.AudioTrackFeature.TF_STEREO not in features:
         features.append(models.AudioTrackFeature.TF_STEREO)
     if request.disable_dtx and models.AudioTrackFeature.TF_NO_DTX not in features:

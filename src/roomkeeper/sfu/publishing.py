@@ -9,7 +9,7 @@ from livekit.protocol import models, rtc
 from roomkeeper.errors import RoomkeeperError
 from roomkeeper.sfu.effects import Effect, OfferJobs, Publicize, Signal
 from roomkeeper.sfu.messages import Answer, request_answer
-from roomkeeper.sfu.participant import SOURCE_LETTERS, Participant, Track, track_info
+from roomkeeper.sfu.participant import SOURCE_LETTERS, Participant, Track, known, track_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,8 +57,8 @@ def _refusal(
         return Answer.UNSUPPORTED_TYPE, "Only audio tracks can be published."
     if len(participant.tracks) + len(participant.queued) >= MAX_TRACKS:
         return Answer.LIMIT_EXCEEDED, f"A participant may publish {MAX_TRACKS} tracks."
-    if max(len(request.name.encode()), len(request.cid.encode())) > limits.name_bytes:
-        return Answer.LIMIT_EXCEEDED, f"Name and cid may have {limits.name_bytes} bytes."
+    if max(len(text.encode()) for text in (request.name, request.cid, request.stream)) > limits.name_bytes:
+        return Answer.LIMIT_EXCEEDED, f"Name, cid and stream may have {limits.name_bytes} bytes."
     return None
 
 
@@ -147,7 +147,7 @@ def update_audio_features(
     if participant is None or track is None:
         return []
     del track.info.audio_features[:]
-    track.info.audio_features.extend(features)
+    track.info.audio_features.extend(known(features, models.AudioTrackFeature.values()))
     participant.touch()
     return room.show(participant)
 

@@ -373,6 +373,11 @@ class Session:
             self.sink = None
             self.signal_lost_at = self.host.wall()
 
+    def overdone(self, what: str) -> None:
+        """See `ConnectionObserver`."""
+        logger.warning("client removed", extra={"participant": self.sid, "why": f"too many {what}"})
+        self._leave(Reason.PARTICIPANT_REMOVED, tell=True)
+
     def channel_open(self, label: str) -> None:
         """See `ConnectionObserver`: what came while the channel was closed follows."""
         self._channels.add(label)

@@ -504,3 +504,24 @@ class AnyRoom(RuleBasedStateMachine):
 
 AnyRoom.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestAnyRoom = AnyRoom.TestCase
+
+
+def test_what_a_client_lists_of_itself_is_told_once_and_only_if_it_means_something() -> None:
+    room = new_room()
+    feature, endless = (
+        models.AudioTrackFeature.TF_STEREO,
+        [*range(1000, 3000), *[models.AudioTrackFeature.TF_STEREO] * 9],
+    )
+    capability = models.ClientInfo.Capability.CAP_PACKET_TRAILER
+    client = models.ClientInfo(capabilities=[9999, capability, capability])  # type: ignore[list-item]
+    sid = enter(room, "ann", client=client)
+    asked = rtc.AddTrackRequest(cid="mic", source=models.MICROPHONE, audio_features=endless)
+    publishing.add_track(room, sid, asked)
+    [track] = room.participants[sid].tracks.values()
+    assert list(track.info.audio_features) == [feature]
+    publishing.update_audio_features(room, sid, track.info.sid, endless)
+    assert list(track.info.audio_features) == [feature]
+    assert list(room.participants[sid].info().capabilities) == [capability]
+    [refused] = publishing.add_track(room, sid, rtc.AddTrackRequest(cid="mic-2", stream="s" * 9))
+    assert isinstance(refused, Signal)
+    assert refused.message.request_response.reason == Answer.LIMIT_EXCEEDED

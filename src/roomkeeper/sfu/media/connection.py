@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_SOURCES = 1024
+"""Source numbers that a client may send from without having announced them: each track that it publishes may be one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -80,6 +83,9 @@ class ConnectionObserver(Protocol):
     def media_failed(self, why: str) -> None:
         """A peer connection cannot be used any more."""
 
+    def overdone(self, what: str) -> None:
+        """The client has used more of something than any client needs."""
+
     def channel_open(self, label: str) -> None:
         """Data can go down on this channel."""
 
@@ -113,6 +119,8 @@ class Connection(ABC):
         self._session_id = secrets.randbits(62)
         self._version = 0
         self._mid_ids: set[int] = set()
+        self._sources: set[int] = set()  # of RTP that was not announced, and of RTCP
+        self._overdone = False
 
     @property
     @abstractmethod
@@ -169,11 +177,14 @@ class Connection(ABC):
 
     def _forget(self, mid: str) -> UpTrack:
         _, up = self._published.pop(mid)
-        for ssrc in [ssrc for ssrc, track in self.tracks.ups.items() if track is up]:
-            del self.tracks.ups[ssrc]
+        self._unbind(up)
         for down in list(up.downs):
             down.stop()
         return up
+
+    def _unbind(self, up: UpTrack) -> None:
+        for ssrc in [ssrc for ssrc, track in self.tracks.ups.items() if track is up]:
+            del self.tracks.ups[ssrc]
 
     def _take(self, description: Description) -> list[str]:
         """Binds the sections that send to announced tracks; returns the sids that became live."""
@@ -193,8 +204,9 @@ class Connection(ABC):
                 self._published[mid] = (section.track, UpTrack(sid, section.level_id))
                 live.append(sid)
             _, up = self._published[mid]
-            for ssrc in section.ssrcs:
-                self.tracks.ups[ssrc] = up
+            if section.ssrcs:
+                self._unbind(up)
+                self.tracks.ups.update(dict.fromkeys(section.ssrcs, up))
         return live
 
     def _connect(self, peer: Peer, description: Description) -> None:
@@ -273,11 +285,19 @@ class Connection(ABC):
         ssrc = int.from_bytes(data[8:12], "big")
         up = self.tracks.ups.get(ssrc)
         if up is None:
+            self._count_source(ssrc)
             up = self._adopt_source(data, ssrc)
             if up is None:
                 return
         subscribers = up.receive(data, self._stack.now())
         self._stack.forwarded(len(data), subscribers, 0)
+
+    def _count_source(self, ssrc: int) -> None:
+        """Ends the session of whoever sends from ever new sources: libsrtp remembers each, and searches them all."""
+        self._sources.add(ssrc)
+        if len(self._sources) > MAX_SOURCES and not self._overdone:
+            self._overdone = True
+            self._observer.overdone("sources")
 
     def _adopt_source(self, data: bytes, ssrc: int) -> UpTrack | None:
         """Finds the track of a source that its SDP did not announce: by MID (RFC 9143), or as the only one possible."""
@@ -287,14 +307,14 @@ class Connection(ABC):
         unsourced = [up for _, up in self._published.values() if id(up) not in sourced]
         up = named[1] if named is not None else unsourced[0] if len(unsourced) == 1 else None
         if up is not None:
-            for old in [old for old, track in self.tracks.ups.items() if track is up]:
-                del self.tracks.ups[old]
+            self._unbind(up)
             self.tracks.ups[ssrc] = up
         return up
 
     def rtcp_received(self, peer: Peer, data: bytes) -> None:
         """See `PeerObserver`."""
         del peer
+        self._count_source(int.from_bytes(data[4:8], "big"))
         try:
             resent = self.tracks.rtcp(data, self._stack.wall(), self._stack.now())
         except ValueError:
