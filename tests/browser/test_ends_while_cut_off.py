@@ -108,7 +108,7 @@ async def invited(house: House) -> tuple[str, str]:
     if not house.auto_create:
         # As an application does it that makes its rooms itself.
         made = await call(house, "sessions", {"agent": "interviewer", "room": room})
-        config = roomkeeper.room_config("interviewer", session=made["session"])
+        config = roomkeeper.room_config("interviewer", session=made["session"]["id"])
         request = api.CreateRoomRequest(
             name=room,
             metadata=config.metadata,

@@ -2,8 +2,8 @@
 import type { ReconnectPolicy } from "livekit-client";
 
 /** Milliseconds before the first, second, … try; after these, before each. */
-const PAUSES = [300, 500, 1_000, 1_500];
-const LONGEST = 2_000;
+const PAUSES = [300, 500, 1_000];
+const LONGEST = 1_500;
 /**
  * Of a pause, by how much it varies, so that not all pages come back to a restarted server at once. The longest and a
  * connection together take less than 3 s, within which a network that is back is used.

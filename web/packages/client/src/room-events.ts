@@ -28,10 +28,13 @@ export function listen(room: Room, tell: Tell): () => void {
     tell({ type, sid: sidOf(room) });
     look(room, tell);
   };
-  const microphone = (_: unknown, { isLocal, isMicrophoneEnabled }: Participant) => {
-    if (isLocal) tell({ type: "MicrophoneChanged", on: isMicrophoneEnabled });
+  // Whether the device was unplugged, or its permission withdrawn: livekit-client takes another one, or else mutes.
+  let gone = false;
+  const microphone = (_: unknown, { isLocal, isMicrophoneEnabled: on }: Participant) => {
+    if (!isLocal) return;
+    tell(gone && !on ? { type: "MicrophoneFailed" } : { type: "MicrophoneChanged", on });
+    gone = false;
   };
-  const microphoneFails = () => tell({ type: "MicrophoneFailed" });
   on(enters("Connected"), RoomEvent.Connected);
   on(enters("ConnectionRestored"), RoomEvent.Reconnected);
   on(() => tell({ type: "ConnectionInterrupted" }), RoomEvent.SignalReconnecting, RoomEvent.Reconnecting);
@@ -58,10 +61,15 @@ export function listen(room: Room, tell: Tell): () => void {
   on(microphone, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted);
   on(microphone, RoomEvent.LocalTrackPublished, RoomEvent.LocalTrackUnpublished);
   on(({ source, track }) => {
-    // The device was unplugged, or its permission withdrawn.
-    if (source === Track.Source.Microphone) track?.once(TrackEvent.Ended, microphoneFails);
+    if (source !== Track.Source.Microphone) return;
+    track?.on(TrackEvent.Ended, () => {
+      gone = true;
+    });
+    track?.on(TrackEvent.Restarted, () => {
+      gone = false;
+    });
   }, RoomEvent.LocalTrackPublished);
-  on(microphoneFails, RoomEvent.MediaDevicesError);
+  on(() => tell({ type: "MicrophoneFailed" }), RoomEvent.MediaDevicesError);
   return () => {
     for (const each of unlisten) each();
   };

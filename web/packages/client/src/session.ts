@@ -14,7 +14,7 @@ import { claimsOf } from "./token";
 import { witness } from "./witness";
 
 /** Milliseconds between two looks at the room and at what arrived. */
-const BEAT_MS = 400;
+const BEAT_MS = 300;
 /** Milliseconds between two beats that mean that the machine slept. */
 const SLEPT_MS = 5_000;
 /** Milliseconds between two questions while the page waits for something that the control plane would tell. */

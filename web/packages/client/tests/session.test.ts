@@ -1,4 +1,5 @@
-import { DisconnectReason, RoomEvent } from "livekit-client";
+import { EventEmitter } from "node:events";
+import { DisconnectReason, RoomEvent, Track, TrackEvent } from "livekit-client";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { say } from "../src/transcript";
 import { type Stage, stage, tokenFor, written } from "./support/stage";
@@ -367,6 +368,36 @@ describe("somebody else's room", () => {
     scene.room.drop(undefined);
     await pass(1_000);
     expect(scene.room.state).toBe("connected");
+  });
+});
+
+describe("a microphone that is unplugged", () => {
+  async function unplugged(): Promise<{ scene: Stage; plug: EventEmitter; mute: () => void }> {
+    const scene = await talk();
+    const plug = new EventEmitter();
+    const user = { isLocal: true, isMicrophoneEnabled: true };
+    scene.room.emit(RoomEvent.LocalTrackPublished, { source: Track.Source.Microphone, track: plug }, user);
+    plug.emit(TrackEvent.Ended);
+    expect(view(scene).state).toBe("live"); // livekit-client looks for another one
+    const mute = () => scene.room.emit(RoomEvent.TrackMuted, {}, { ...user, isMicrophoneEnabled: false });
+    return { scene, plug, mute };
+  }
+
+  test("without another one needs its user, who may type instead", async () => {
+    const { scene, mute } = await unplugged();
+    mute();
+    expect(view(scene)).toEqual({ state: "blocked", cause: "microphone" });
+    await scene.session.setMicrophone(false);
+    mute();
+    expect(view(scene).state).toBe("live");
+  });
+
+  test("is not missed when another one takes its place", async () => {
+    const { scene, plug, mute } = await unplugged();
+    plug.emit(TrackEvent.Restarted);
+    mute();
+    expect(view(scene).state).toBe("live");
+    expect(scene.session.snapshot().microphone).toBe("off");
   });
 });
 
