@@ -144,10 +144,10 @@ async def _pause_job(world: World, room: str) -> Outcome:
         await user.ask("q-after")
         await user.until(lambda: user.sounding_since(woken_at), HEARD_WITHIN)
         await user.until(lambda: is_dead(pid), 5)
-        spoke = user.sounding_since(woken_at, old)
+        spoke = [[at - woken_at for at in sound] for sound in user.voices[old].sounds if sound[1] > woken_at]
         await _settle(world, user, room, outcome)
         outcome.check(noticed and noticed[0] <= 5, f"the page is told after {outcome.facts['noticed']} s (limit 5)")
-        outcome.check(spoke is None, "the old one spoke")
+        outcome.check(not spoke, f"the old one spoke, from and to {spoke} s after it went on")
         outcome.check(is_dead(pid), "the old one did not leave")
     finally:
         await user.leave()
