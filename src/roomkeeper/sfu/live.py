@@ -108,6 +108,7 @@ class LiveRoom:
         self.nonces: dict[bytes, None] = {}
         self._around = around
         self._protocols: dict[str, str] = {}  # identity -> "udp" or "tcp", if one was asked for
+        self._pretending: set[str] = set()  # sids of SimulateScenario's speakers
         self._rpcs: dict[str, tuple[asyncio.Future[None], asyncio.Future[str]]] = {}
 
     @property
@@ -244,7 +245,10 @@ class LiveRoom:
         self.apply(activity.qualities(self.room, {sid: session.quality() for sid, session in self.sessions.items()}))
 
     def simulate_speaker(self, sid: str, seconds: int) -> None:
-        """See `SessionHost` (SimulateScenario)."""
+        """See `SessionHost` (SimulateScenario); whoever pretends already goes on doing so."""
+        if sid in self._pretending:
+            return
+        self._pretending.add(sid)
 
         async def pretend() -> None:
             loud = models.SpeakerInfo(sid=sid, level=SIMULATED_LEVEL, active=True)
@@ -252,6 +256,7 @@ class LiveRoom:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(max(seconds, 0), LONGEST_SIMULATION)):
                     await self.closed.wait()  # a room that is over, or a server that stops, waits for no pretence
+            self._pretending.discard(sid)
             self.apply(activity.announce(self.room, [models.SpeakerInfo(sid=sid)]))
 
         self._around.spawn(pretend())

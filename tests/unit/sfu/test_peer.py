@@ -14,9 +14,11 @@ import pytest
 from aiortc.rtcdtlstransport import SRTP_PROFILES
 from aiortc.rtcsctptransport import DataChunk
 from OpenSSL import SSL
+from pylibsrtp import Error as SrtpError
 
 from bench.sfu.light.peer import Peer as Client
 from roomkeeper.sfu.media.certificate import new_certificate
+from roomkeeper.sfu.media.forward import DownTrack, UpTrack
 from roomkeeper.sfu.media.ice import MediaPort
 from roomkeeper.sfu.media.peer import MAX_CHANNELS, MAX_GAPS, MAX_STREAMS, MAX_WAITING, Peer
 
@@ -102,6 +104,20 @@ async def test_rtp_passes_both_ways() -> None:
         assert await owner.packets.get() == RTP
         peer.send_rtp(RTP)
         assert await heard.get() == RTP
+
+
+async def test_srtp_keeps_nothing_of_a_track_that_is_over() -> None:
+    owner = Owner()
+    async with connected(owner) as (peer, _, heard):
+        up = UpTrack("TR_1", 0)
+        down = DownTrack(up, peer, 99, 111)
+        down.start()
+        up.receive(RTP, 1.0)
+        assert (await heard.get()).endswith(b"payload")
+        down.close()
+        assert up.receive(RTP, 1.0) == 0
+        with pytest.raises(SrtpError):
+            peer._dtls._tx_srtp.remove_stream(99)
 
 
 @pytest.mark.usefixtures("no_garbage_collection")

@@ -218,3 +218,11 @@ async def test_who_is_gone_before_the_answer_is_not_in_the_room(rooms: Rooms) ->
         await endpoint._join(websocket, cast("Any", admission))
     assert not rooms.get("tea").room.participants
     await rooms.close()
+
+
+async def test_a_client_pretends_to_speak_once_at_a_time(rooms: Rooms) -> None:
+    session = enter(rooms.open(CreateRoomRequest(name="tea")), rooms)
+    for _ in range(50):
+        session.receive(rtc.SignalRequest(simulate=rtc.SimulateScenario(speaker_update=3600)))
+    assert len(rooms._tasks) == 1
+    await rooms.close()

@@ -246,7 +246,7 @@ class Connection(ABC):
         down.start()
 
     def _stop(self, down: DownTrack) -> None:
-        down.stop()
+        down.close()
         self.tracks.downs.pop(down.ssrc, None)
 
     def _write(self, peer: Peer, setup: str, lines: list[Line]) -> str:

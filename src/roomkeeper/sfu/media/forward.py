@@ -290,6 +290,11 @@ class DownTrack:
         if self in self.up.downs:
             self.up.downs.remove(self)
 
+    def close(self) -> None:
+        """Ends forwarding for good."""
+        self.stop()
+        self._peer.forget_source(self.ssrc)
+
     def rebase(self) -> None:
         """Goes on without a gap when the source or the flow was interrupted."""
         self._offset = None

@@ -231,6 +231,11 @@ class Peer:
         if self.connected:
             self.ice.send(self._dtls._tx_srtp.protect_rtcp(packet))
 
+    def forget_source(self, ssrc: int) -> None:
+        """Frees what SRTP keeps for a source of ours that sends no more: it looks for each packet's among them all."""
+        with suppress(SrtpError, AttributeError):  # it has sent nothing, or the handshake is not done
+            self._dtls._tx_srtp.remove_stream(ssrc)
+
     def _receive(self, data: bytes) -> bool:
         # The fast path: RTP and RTCP never enter aiortc's queue. Ranges are those of RFC 7983 and RFC 5761.
         if not 128 <= data[0] < 192:
