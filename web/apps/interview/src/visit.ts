@@ -8,6 +8,7 @@ import {
   tokenEndpoint,
 } from "@roomkeeper/react";
 import { transcript } from "@roomkeeper/react/transcript";
+import { RoomEvent } from "livekit-client";
 import { recallVisit, rememberVisit, type Visit } from "./memory";
 
 export interface Guest {
@@ -51,5 +52,8 @@ function sessionFor({ name, microphone }: Guest, room: string | null): Session {
     rememberVisit(known);
   };
   session.subscribe(remember);
+  session.room.on(RoomEvent.ConnectionQualityChanged, (quality, { isLocal }) => {
+    if (isLocal) session.tell({ type: "QualityChanged", quality });
+  });
   return session;
 }

@@ -20,7 +20,7 @@ export interface Line {
 
 export type AgentActivity = "listening" | "thinking" | "speaking";
 
-/** Of this browser's media connection, as the server measures it. */
+/** Of this browser's media connection, as the server measures it; told by pages that show it. */
 export type Quality = "unknown" | "excellent" | "good" | "poor" | "lost";
 
 /** Why the page cannot go on without its user. */

@@ -55,9 +55,6 @@ export function listen(room: Room, tell: Tell): () => void {
     if (topic !== RECORD_KEY || (participant && !isAgent(participant))) return;
     tellRecord(tell, new TextDecoder().decode(payload), participant);
   }, RoomEvent.DataReceived);
-  on((quality, { isLocal }) => {
-    if (isLocal) tell({ type: "QualityChanged", quality });
-  }, RoomEvent.ConnectionQualityChanged);
   on(microphone, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted);
   on(microphone, RoomEvent.LocalTrackPublished, RoomEvent.LocalTrackUnpublished);
   on(({ source, track }) => {
