@@ -27,11 +27,11 @@ from roomkeeper.lifecycle.actions import (
 from roomkeeper.lifecycle.evidence import AgentLeft, departure
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Epoch, Standing, State
-from roomkeeper.lifecycle.vocabulary import TimerKind
+from roomkeeper.lifecycle.vocabulary import ParticipantKind, TimerKind
 
 if TYPE_CHECKING:
     from roomkeeper.lifecycle.events import AgentAttached, ParticipantJoined, Seen
-    from roomkeeper.lifecycle.state import Session
+    from roomkeeper.lifecycle.state import Participant, Session
     from roomkeeper.lifecycle.step import Step
 
 
@@ -110,7 +110,7 @@ def _why_fenced(step: Step) -> str:
     return f"epoch {step.session.current} is in charge or expected"
 
 
-def appeared(step: Step, person: ParticipantJoined | Seen) -> None:
+def appeared(step: Step, person: Participant) -> None:
     """An agent is in the room: the one in charge, a successor, a ghost, or one that is not ours to care for."""
     session = step.session
     agent, successor = session.agent, session.next_agent
@@ -120,14 +120,14 @@ def appeared(step: Step, person: ParticipantJoined | Seen) -> None:
         _appeared_successor(step)
     elif person.identity in presence.ghosts(session):
         step.act(RemoveParticipant(identity=person.identity, why="it is no longer in charge"))
-    elif agent.identity is None and _may_be_ours(session, person):
+    elif agent.identity is None and not person.foreign:
         step.amend(replace(agent, identity=person.identity))
         _take_charge(step)
 
 
-def _may_be_ours(session: Session, person: ParticipantJoined | Seen) -> bool:
-    """Say whether an agent that never attached may be the one we wait for: no avatar, nobody who only listens."""
-    return not person.on_behalf and not person.hidden and person.agent_name in {"", session.agent_name}
+def is_foreign(session: Session, person: ParticipantJoined | Seen) -> bool:
+    """Say whether an agent is none that we wait for: of another name, an avatar, or one that only listens."""
+    return bool(person.on_behalf) or person.hidden or person.agent_name not in {"", session.agent_name}
 
 
 def _take_charge(step: Step) -> None:
@@ -166,7 +166,7 @@ def left_room(step: Step, identity: str, raw: str) -> None:
             ends.finish(step)
     elif what is AgentLeft.REJOINING or (what is not AgentLeft.LOST and agent.open):
         step.set_timer(TimerKind.AGENT_BACK, step.at + bounds.AGENT_WORD)
-    elif what is AgentLeft.FAREWELL and session.state is State.LIVE:
+    elif what is AgentLeft.FAREWELL and session.state is State.LIVE and _stand_in(session) is None:
         ends.infer(step, farewell(session), f"{words}, gave no reason, and never attached")
     else:
         gone(step, lost=what is AgentLeft.LOST, why=words)
@@ -199,11 +199,27 @@ def gone(step: Step, *, lost: bool, why: str) -> None:
         step.session = replace(session, current=session.successor, successor=None)
         _promote(step)
     else:
-        number = len(session.epochs) + 1
-        step.session = replace(session, epochs=(*session.epochs, Epoch(number=number)), current=number)
+        number, identity = len(session.epochs) + 1, _stand_in(session)
+        step.session = replace(
+            session, epochs=(*session.epochs, Epoch(number=number, identity=identity)), current=number
+        )
+        if identity is not None:
+            _take_charge(step)
     for identity in presence.ghosts(step.session):
         step.act(RemoveParticipant(identity=identity, why="it is no longer in charge"))
     presence.resolve(step)
+
+
+def _stand_in(session: Session) -> str | None:
+    """Find an agent that came before the last one was known to be gone: LiveKit Cloud sends one by itself.
+
+    Only where agents do not attach: the successor of one that did attaches too, and its avatar must not pass for it.
+    """
+    if session.agent.job is not None:
+        return None
+    known = {epoch.identity for epoch in session.epochs}
+    agents = (each for each in session.participants if each.kind is ParticipantKind.AGENT and not each.foreign)
+    return next((agent.identity for agent in agents if agent.identity not in known), None)
 
 
 def over(step: Step, agent: Epoch) -> None:

@@ -50,10 +50,17 @@ def enter(step: Step, person: ParticipantJoined | Seen) -> None:
     """Add somebody to the room, without drawing the consequences for the state."""
     session = step.session
     counting = counts(session.policy, person.identity, person.kind, hidden=person.hidden)
-    newcomer = Participant(sid=person.sid, identity=person.identity, kind=person.kind, counts=counting)
+    is_agent = person.kind is ParticipantKind.AGENT
+    newcomer = Participant(
+        sid=person.sid,
+        identity=person.identity,
+        kind=person.kind,
+        counts=counting,
+        foreign=is_agent and agents.is_foreign(session, person),
+    )
     step.session = replace(session, participants=(*session.participants, newcomer))
-    if person.kind is ParticipantKind.AGENT:
-        agents.appeared(step, person)
+    if is_agent:
+        agents.appeared(step, newcomer)
     if not counting:
         return
     absent = tuple(gone for gone in session.absent if gone.identity != person.identity)

@@ -50,6 +50,7 @@ class Participant:
 
     Attributes:
         counts: True for a user who keeps the session alive.
+        foreign: True for an agent that is not the one in charge unless it attaches: of another name, hidden, an avatar.
         missed_at: When a listing did not have them for the first time; None if the last one did.
     """
 
@@ -57,6 +58,7 @@ class Participant:
     identity: str
     kind: ParticipantKind
     counts: bool
+    foreign: bool = False
     missed_at: int | None = None
 
 

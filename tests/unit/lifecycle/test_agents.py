@@ -399,6 +399,32 @@ def test_an_agent_that_only_listens_is_not_the_one_waited_for() -> None:
     assert story.session.agent.identity is None
 
 
+@pytest.mark.parametrize("raw", ["CONNECTION_TIMEOUT", "CLIENT_INITIATED"])
+def test_an_agent_that_came_before_the_last_one_was_known_to_be_gone_is_in_charge_and_no_other_is_sent(
+    raw: str,
+) -> None:
+    story = Story()
+    story.live(attached=False)
+    story.agent("AJ_2", attached=False)
+
+    story.agent_leaves("AJ_1", raw)
+
+    assert story.state() is State.LIVE
+    assert story.session.agent.identity == "agent-AJ_2"
+    assert story.ever_asked(CreateDispatch) == []
+    story.agent_leaves("AJ_2")
+    assert story.reason() is Reason.AGENT_LEFT
+
+
+def test_the_avatar_of_an_agent_that_attached_does_not_stand_in_for_it(talk: Story) -> None:
+    talk(ParticipantJoined(at=0, sid="PA_avatar", identity="avatar", kind=ParticipantKind.AGENT, told_by="job AJ_1"))
+
+    talk(AgentLost(at=0, job="AJ_1", exit=-9))
+
+    assert talk.state() is State.RECOVERING
+    assert talk.session.agent.identity is None
+
+
 def test_where_no_agent_is_replaced_none_is_however_long_ago_it_was_lost() -> None:
     story = Story({"recover.attempts": 0, "recover.window": 60, "hold.web": 600})
     story.live()
