@@ -86,20 +86,21 @@ SELECT body, policy, lines FROM unnest($1::text[]) WITH ORDINALITY AS names (nam
     ORDER BY rank, generation DESC LIMIT 1
 ) AS found ON TRUE ORDER BY place
 """
-# The time is a row of its own, so that an index is used; what is due is chosen once, or more would be locked.
+# When the statement began: unlike the clock itself it may be looked up in an index. A clock that is given is a test's.
+_MOMENT = f"COALESCE($1, {CLOCK.replace('clock_', 'statement_')})"
+# `parked_at` is null in all of them: ordering by it says that the index has the order, so that one row costs one row.
+# What is due is chosen once, or more than that would be locked.
 CLAIM = f"""
-WITH clock AS MATERIALIZED (SELECT COALESCE($4, {CLOCK}) AS moment), due AS MATERIALIZED (
-    SELECT outbox.id FROM outbox, clock
-    WHERE due_at <= moment AND claimed_until <= moment AND parked_at IS NULL
-    ORDER BY due_at, outbox.id LIMIT $2 FOR UPDATE OF outbox SKIP LOCKED
+WITH due AS MATERIALIZED (
+    SELECT id FROM outbox WHERE due_at <= {_MOMENT} AND claimed_until <= {_MOMENT} AND parked_at IS NULL
+    ORDER BY parked_at, due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED
 )
-UPDATE outbox SET claim = $1, claimed_until = moment + $3 FROM clock, due WHERE outbox.id = due.id
-RETURNING outbox.id, session, body, outbox.claim, asked, tries, due_at
+UPDATE outbox SET claim = $2, claimed_until = {_MOMENT} + $4 WHERE id = ANY (ARRAY (SELECT id FROM due))
+RETURNING id, session, body, claim, asked, tries, due_at
 """  # noqa: S608
 DUE = f"""
-SELECT due_at, moment FROM (SELECT COALESCE($1, {CLOCK}) AS moment) AS clock, LATERAL (
-    SELECT due_at FROM outbox WHERE parked_at IS NULL AND claimed_until <= moment ORDER BY due_at LIMIT 1
-) AS next
+SELECT due_at, {_MOMENT} AS moment FROM outbox WHERE parked_at IS NULL AND claimed_until <= {_MOMENT}
+ORDER BY parked_at, due_at LIMIT 1
 """  # noqa: S608
 # Rows that somebody else has locked are being asked for anew, and are settled one by one: so nobody waits in a circle.
 SETTLE = """
@@ -144,7 +145,7 @@ class PostgresLedger:
     async def claim(self, claim: str, most: int, lease: int) -> list[Claimed]:
         """Claim rows of the outbox; see `Ledger`."""
         async with self._driver() as driver:
-            rows = await driver.fetch(CLAIM, claim, most, lease, self._clock and self._clock())
+            rows = await driver.fetch(CLAIM, self._clock and self._clock(), claim, most, lease)
         return sorted((Claimed(*row) for row in rows), key=lambda row: (row.due_at, row.id))
 
     async def due(self) -> tuple[int, int] | None:
