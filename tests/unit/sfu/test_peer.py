@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import SRTP_PROFILES
-from aiortc.rtcsctptransport import DataChunk
+from aiortc.rtcsctptransport import DataChunk, RTCSctpCapabilities, RTCSctpTransport
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 
@@ -20,12 +21,10 @@ from bench.sfu.light.peer import Peer as Client
 from roomkeeper.sfu.media.certificate import new_certificate
 from roomkeeper.sfu.media.forward import DownTrack, UpTrack
 from roomkeeper.sfu.media.ice import MediaPort
-from roomkeeper.sfu.media.peer import MAX_CHANNELS, MAX_GAPS, MAX_STREAMS, MAX_WAITING, Peer
+from roomkeeper.sfu.media.peer import MAX_CHANNELS, MAX_GAPS, MAX_STREAMS, MAX_WAITING, Peer, _Sctp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    from aiortc.rtcsctptransport import RTCSctpTransport
 
 RTP = bytes.fromhex("806f00010000000100000001") + b"payload"
 
@@ -230,3 +229,61 @@ async def test_a_client_may_open_so_many_channels_whatever_they_are_called() -> 
         await peer._sctp._data_channel_receive(number, 50, request)
     assert owner.opened == MAX_CHANNELS
     await peer.close()
+
+
+class Cable:
+    """One end of a link that loses every tenth packet; stands below SCTP in the place of DTLS."""
+
+    state = "connected"
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self.other: Cable
+        self.above: RTCSctpTransport
+        self.count = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def _register_data_receiver(self, above: RTCSctpTransport) -> None:
+        self.above = above
+
+    def _unregister_data_receiver(self, above: RTCSctpTransport) -> None:
+        del above
+
+    async def _send_data(self, data: bytes) -> None:
+        self.count += 1
+        if self.count % 10:
+            asyncio.get_running_loop().call_soon(self.other.carry, data)
+
+    def carry(self, data: bytes) -> None:
+        task = asyncio.create_task(self.above._handle_data(data))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+
+async def test_what_a_client_sends_reliably_arrives_whole_over_a_link_that_loses_packets() -> None:
+    near, far = Cable("server"), Cable("client")
+    near.other, far.other = far, near
+    ours, theirs = _Sctp(near), RTCSctpTransport(far)  # type: ignore[arg-type]  # duck-typed DTLS
+    arrived: list[bytes] = []
+    done = asyncio.Event()
+
+    def take(data: bytes) -> None:
+        arrived.append(data)
+        if len(arrived) == len(messages):
+            done.set()
+
+    ours.on("datachannel", lambda channel: channel.on("message", take))
+    messages = [bytes([number]) * 60_000 for number in range(20)] + [bytes([number]) for number in range(200)]
+    await ours.start(RTCSctpCapabilities(maxMessageSize=65535), 5000)
+    await theirs.start(RTCSctpCapabilities(maxMessageSize=65535), 5000)
+    channel = RTCDataChannel(theirs, RTCDataChannelParameters(label="_reliable", ordered=True))
+    opened = asyncio.Event()
+    channel.on("open", opened.set)
+    async with asyncio.timeout(20):
+        await opened.wait()
+        for message in messages:
+            channel.send(message)
+        await done.wait()
+    assert arrived == messages
+    await theirs.stop()
+    await ours.stop()
