@@ -88,7 +88,7 @@ async def _end(world: World, room: str, way: Way) -> Outcome:
         elif world.kept:
             await world.end(room)
         else:
-            outcome.notes.append("nobody can")
+            outcome.check(holds=False, otherwise="nobody can")
             return outcome
         await user.until(lambda: user.is_over or user.cut_off, ENDS_WITHIN)
         await _look(world, user, room, way, outcome, asked)

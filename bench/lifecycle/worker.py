@@ -263,7 +263,7 @@ async def tell(ctx: JobContext) -> None:
 
 async def end(ctx: JobContext, session: AgentSession[None], way: str, raises: asyncio.Event) -> None:
     """End the conversation in one of the ways that applications have."""
-    if way in {"shutdown", "ctx", "delete"}:
+    if way in {"shutdown", "ctx", "delete"} or (not KEPT and way in {"twice", "transfer"}):
         session.say(GOODBYE)
     match way:
         case "twice" if KEPT:
