@@ -97,9 +97,15 @@ def _rows(text: str) -> list[str]:
     return rows
 
 
+def _stop(*_: object) -> None:
+    """End in order, and only once: the processes that were started are not to outlive this one."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
     given = parse()
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the processes it started are not to outlive it
+    signal.signal(signal.SIGTERM, _stop)
     kept_all = asyncio.run(main(given))
     sys.exit(1 if given.check and not kept_all else 0)
