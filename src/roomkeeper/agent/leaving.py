@@ -167,7 +167,9 @@ class Leaving:
         if reason == rtc.DisconnectReason.ROOM_DELETED:
             self._ending.ask(Ended(reason=Reason.ROOM_DELETED), because="the room was deleted")
         elif reason == rtc.DisconnectReason.CLIENT_INITIATED and not self._job_ends:
-            self._ending.ask(Ended(reason=Reason.AGENT_LEFT), because="the agent left the room")
+            together = len(self._stage.company()) > 1
+            reason = Reason.TRANSFERRED if together else Reason.AGENT_LEFT
+            self._ending.ask(Ended(reason=reason), because="the agent left the room")
         elif not self._ending.decided:
             self._ending.forget()
 

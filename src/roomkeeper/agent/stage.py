@@ -109,8 +109,10 @@ class Stage:
 
     def counting(self) -> list[rtc.RemoteParticipant]:
         """Everybody in the room who counts, in the order in which they came."""
-        if not self.room.isconnected():
-            return []
+        return self.company() if self.room.isconnected() else []
+
+    def company(self) -> list[rtc.RemoteParticipant]:
+        """The same; once the agent has left, those whom it left behind."""
         return [each for each in self.room.remote_participants.values() if self.counts(each)]
 
     def people(self) -> list[rtc.RemoteParticipant]:

@@ -297,10 +297,13 @@ async def test_every_stock_way_to_end_is_one_end_with_its_reason(
     assert took <= 1.0
 
 
-async def test_people_who_stay_together_without_the_agent_were_transferred() -> None:
+@pytest.mark.parametrize("way", [_shutdown, _disconnect])
+async def test_people_who_stay_together_without_the_agent_were_transferred(
+    way: Callable[[Show], Awaitable[None]],
+) -> None:
     async with show(people=[person("caller"), person("colleague")]) as stage:
         kept = await stage.start(Quiet)
-        stage.session.shutdown()
+        await way(stage)
         assert (await kept.ended()).reason == "transferred"
 
 

@@ -243,7 +243,8 @@ export function createSession({
     attend();
     if (view.state !== "ended" || (view === before.view && link === before.link)) return;
     if (link.is === "astray") void leaveAstray();
-    if (!guest || view === before.view) return;
+    // Whoever was transferred goes on with others.
+    if (!guest || view === before.view || view.reason === "transferred") return;
     // Nobody listens any more: let go of the microphone now, and of the room soon; the goodbye may still be playing.
     for (const { track } of room.localParticipant.audioTrackPublications.values()) track?.stop();
     // Without a signal, livekit-client would make the room anew before that.

@@ -136,6 +136,17 @@ describe("the end", () => {
     expect(scene.room.state).toBe("disconnected");
   });
 
+  test("leaves those who were transferred in the room, with their microphones", async () => {
+    const scene = await talk();
+    const stop = vi.fn();
+    scene.room.localParticipant.audioTrackPublications.set("mic", { track: { stop } });
+    scene.room.write({ ...ended, reason: "transferred" });
+    await pass(60_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "transferred" });
+    expect(stop).not.toHaveBeenCalled();
+    expect(scene.room.state).toBe("connected");
+  });
+
   test("is still the end when the page is loaded again, without a question or a token", async () => {
     const first = await talk();
     first.room.write(ended);
