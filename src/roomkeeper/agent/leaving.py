@@ -167,9 +167,8 @@ class Leaving:
         if reason == rtc.DisconnectReason.ROOM_DELETED:
             self._ending.ask(Ended(reason=Reason.ROOM_DELETED), because="the room was deleted")
         elif reason == rtc.DisconnectReason.CLIENT_INITIATED and not self._job_ends:
-            together = len(self._stage.company()) > 1
-            reason = Reason.TRANSFERRED if together else Reason.AGENT_LEFT
-            self._ending.ask(Ended(reason=reason), because="the agent left the room")
+            left = Reason.TRANSFERRED if len(self._stage.company()) > 1 else Reason.AGENT_LEFT
+            self._ending.ask(Ended(reason=left), because="the agent left the room")
         elif not self._ending.decided:
             self._ending.forget()
 

@@ -2,9 +2,9 @@
 
 The thread beats: a blocked event loop is not a dead process, while SIGSTOP stops every thread.
 
-Lines of JSON. Job → parent: `job {job}` first, `attach {…, n}` as on the agent link, an empty line for "I live, look at
-my spool". Parent → job: `parent {url, token, linked}` whenever one of them changes, and every frame of the agent link
-that names the job; `attached`, `fenced` and `refused` repeat the `n` of the `attach` that they answer.
+Lines of JSON. Job → parent: `job {job, pid}` first, `attach {…, n}` as on the agent link, an empty line for "I live,
+look at my spool". Parent → job: `parent {url, token, linked}` whenever one of them changes, and every frame of the
+agent link that names the job; `attached`, `fenced` and `refused` repeat the `n` of the `attach` that they answer.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Line:
 
     def __init__(self, address: str, job: str, desk: Owner) -> None:
         self._address = address
-        self._hello = json.dumps({"type": "job", "job": job}).encode() + b"\n"
+        self._hello = json.dumps({"type": "job", "job": job, "pid": os.getpid()}).encode() + b"\n"
         self._desk = desk
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="roomkeeper", daemon=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ async def test_a_job_beats_though_its_event_loop_is_blocked(ear: Ear, tmp_path: 
         while asyncio.get_running_loop().time() < block_until:
             pass
         await ear.until(lambda: ear.beats >= before + 2)
-        assert ear.said == [{"type": "job", "job": "AJ_1"}]
+        assert ear.said == [{"type": "job", "job": "AJ_1", "pid": os.getpid()}]
 
 
 async def test_a_line_rings_at_once(ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import socket
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -51,6 +53,7 @@ class Desks:
         self._address = address
         self._owner = owner
         self._writers: dict[str, asyncio.StreamWriter] = {}
+        self._pids: dict[str, int] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._parent = b""
 
@@ -91,6 +94,14 @@ class Desks:
         for job in list(self._writers):
             self._write(job, self._parent)
 
+    def kill(self, job: str) -> None:
+        """Kill the process of a job that is there. A job in a thread of this process is spared."""
+        pid = self._pids.get(job)
+        if pid is not None and pid != os.getpid():
+            log.warning("killing a job that stands still and was replaced", extra={"job": job, "pid": pid})
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def tell(self, job: str, frame: link.FromControl, n: int = 0) -> None:
         """Pass a frame of the control plane on; a job that is not there does not need it.
 
@@ -111,6 +122,7 @@ class Desks:
             said = json.loads(await reader.readline())
             job = str(said["job"])
             self._writers[job] = writer
+            self._pids[job] = int(said["pid"])
             self._alive(job)
             self._write(job, self._parent)
             self._owner.came(job)
@@ -125,7 +137,7 @@ class Desks:
             pass
         finally:
             if self._writers.get(job) is writer:
-                del self._writers[job]
+                del self._writers[job], self._pids[job]
                 self.alive_at.pop(job, None)
                 self._owner.left(job)
             self._serving.discard(task)

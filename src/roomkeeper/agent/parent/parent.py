@@ -193,8 +193,11 @@ class Parent:
             case link.Refused():
                 n = shipper.refused(now=self._now())
                 self._shipped.set()
-            case link.Attached() | link.Fenced():
+            case link.Attached():
                 n = shipper.answered(frame)
+            case link.Fenced():
+                n = shipper.answered(frame)
+                self._fence(frame.job)
             case link.Mute() | link.Unmute():
                 shipper.muted = isinstance(frame, link.Mute)
             case link.EndNow() | link.Warning():
@@ -284,6 +287,12 @@ class Parent:
             self._tell_jobs()
 
     # Helpers.
+
+    def _fence(self, job: str) -> None:
+        """Kill a job that cannot hear that it was replaced: it would say a word, or half of one, as it wakes."""
+        heard = self._desks.alive_at.get(job)
+        if heard is not None and self._now() - heard > ALIVE_WITHIN:
+            self._desks.kill(job)
 
     def _is_wanted(self) -> bool:
         return any(not shipper.is_refused for shipper in self._shippers.values())

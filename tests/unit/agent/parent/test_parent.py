@@ -395,6 +395,50 @@ async def test_an_orphan_is_lost_when_its_own_process_is_dead_too(folder: Path, 
             await plane.until(lambda: plane.of(link.Lost))
 
 
+KEPT = """
+import asyncio, sys
+from pathlib import Path
+from roomkeeper.agent import local
+from roomkeeper.agent.spool import Header
+from roomkeeper.wire.link import Attach
+
+who = {"job": "AJ_1", "room": "tea", "room_sid": "RM_1", "identity": "agent", "agent_name": "interviewer"}
+
+async def main():
+    desk = local.Desk(local.Place.of("W_1", Path(sys.argv[1])), Header(**who, epoch=0, worker="W_1"))
+    await desk.attach(Attach(**who), within=5)
+    print("attached", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_a_job_that_stands_still_and_was_replaced_is_killed_and_says_nothing_as_it_wakes(
+    folder: Path, plane: Plane, *, stopped: bool
+) -> None:
+    async with worker(folder, plane.url):
+        job = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", KEPT, str(folder), stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
+        )
+        try:
+            assert job.stdout is not None
+            assert await job.stdout.readline() == b"attached\n"
+            await plane.until(lambda: plane.alive == ("AJ_1",))
+            if stopped:
+                job.send_signal(signal.SIGSTOP)
+                await plane.until(lambda: plane.alive == ())
+            await plane.say(link.Fenced(job="AJ_1", why="its worker did not hear from it"))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(job.wait(), 10 if stopped else 1)
+            assert job.returncode == (-signal.SIGKILL if stopped else None)
+        finally:
+            if job.returncode is None:
+                job.kill()
+                await job.wait()
+
+
 async def test_many_spools_are_shipped_a_few_at_a_time(folder: Path, plane: Plane) -> None:
     folder.mkdir()
     for n in range(60):
