@@ -3,7 +3,8 @@
 LiveKit's "away" is one event for each absence, and what the agent says does not start it anew. Here silence is counted:
 after `away.after` seconds the agent asks, `away.checks` times, `away.every` seconds apart; then the session ends as
 `user_away`. Time runs only while both sides listen, no tool runs, and nothing else keeps the agent silent. Any word of
-the user, also typed, begins anew; what the agent says only stops the clock while it is said.
+the user, also typed, begins anew, and so does whoever comes back; what the agent says only stops the clock while it is
+said.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ class _Start:
         self._away = Away(stage, self._give_up)
         self.kept = KeptSession(stage, leaving, self._away)
         self._several = Several(stage, listen_to, options)
-        self._presence = Presence(stage, self._several, leaving.ending, self._away.poke)
+        self._presence = Presence(stage, self._several, leaving.ending, self._away.heard)
         self._takeover = Takeover(stage)
         self._factories: Sequence[Factory] = ()
         self._epoch = 1

@@ -147,6 +147,17 @@ async def test_a_word_cancels_the_check_ins() -> None:
     assert [data["check"] for data in stage.desk.of("away")] == [1, 2, 1]
 
 
+async def test_whoever_comes_back_is_asked_anew() -> None:
+    async with show(people=[person("ada")]) as stage:
+        await stage.start(Quiet)
+        await stage.until(lambda: len(stage.desk.of("away")) == 2)
+        ada = stage.room.remote_participants["ada"]
+        stage.room.leaves(ada, LEFT)
+        stage.room.joins(person("ada"))
+        await stage.until(lambda: len(stage.desk.of("away")) == 3)
+    assert [data["check"] for data in stage.desk.of("away")] == [1, 2, 1]
+
+
 async def test_nobody_is_asked_while_a_tool_runs_or_the_user_speaks() -> None:
     class Slow(Quiet):
         @function_tool
