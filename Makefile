@@ -83,6 +83,7 @@ test-livekit: setup chromium $(JS_MODULES) ## Run what can run against LIVEKIT_U
 page: setup chromium ## Lose the page's network for 5 to 60 s and for ever, put it to sleep, end 56 talks while it is cut off
 	ROOMKEEPER_LONG=1 ROOMKEEPER_TEST_HOLD=120 ROOMKEEPER_OUTAGES=5,15,30,60 ROOMKEEPER_SLEEPS=8,30 \
 		$(BIN)/pytest -s tests/browser/test_lost_networks.py tests/browser/test_lost_agents.py
+	ROOMKEEPER_LONG=1 $(BIN)/pytest -s tests/browser/test_interview_page_ends.py
 	ROOMKEEPER_LONG=1 ROOMKEEPER_END_RUNS=7 $(BIN)/pytest -s tests/browser/test_ends_while_cut_off.py \
 		tests/browser/test_stories.py
 

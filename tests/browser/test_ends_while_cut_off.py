@@ -24,7 +24,7 @@ from livekit import api
 from playwright.async_api import expect
 
 import roomkeeper
-from tests.browser.home import networks_of, visits_to
+from tests.browser.home import SLACK, networks_of, visits_to
 from tests.browser.house import House
 from tests.browser.operator import call
 
@@ -53,9 +53,9 @@ AWAY = (0.0, 1.0)
 """Seconds for which the signal is refused after it was cut."""
 EARLIEST = 2.0
 """Seconds before the end at which it is cut at the earliest."""
-SHOWN_WITHIN = 3.0
+SHOWN_WITHIN = 3.0 * SLACK
 """Seconds from the end, or from the signal's return if that is later, to the end screen."""
-OUTLIVES = 3.0
+OUTLIVES = min(3.0 * SLACK, 6.0)
 """Seconds that a room may be there which somebody made anew."""
 WATCHED = 8.0
 """Seconds after the end for which the rooms are watched."""

@@ -10,6 +10,7 @@ import pytest
 from livekit import api
 from playwright.async_api import expect
 
+from tests.browser.home import SLACK
 from tests.browser.operator import call, dispatches, rooms
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
-AT_ONCE = 500
+AT_ONCE = 500 * SLACK
 """Milliseconds from the recorded end to the end screen."""
-SOON = 2_000
+SOON = 2_000 * SLACK
 """Milliseconds from the load of the page, or from the network's return, to the right state."""
 LINGER = 3.0
 GOODBYE = 20_000

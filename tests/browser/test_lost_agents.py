@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from roomkeeper.cli.dev.mishaps import kill_agents
+from tests.browser.home import SLACK
 from tests.browser.visitor import REPOSITORY
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
-SAID_WITHIN = 2.0
+SAID_WITHIN = 2.0 * SLACK
 """Seconds from SIGKILL to "is coming back"."""
 BACK_WITHIN = 20.0
 """Seconds until the next agent is there: a process, its models and its first words, on two cores."""
