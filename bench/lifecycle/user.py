@@ -88,6 +88,7 @@ class User:
         self._stays = stays
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ears: dict[str, asyncio.Task[None]] = {}
 
     async def join(self) -> float:
         """Join, and have the agent dispatched if the token says so; returns when."""
@@ -181,6 +182,8 @@ class User:
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         self.gone.setdefault(participant.identity, time.perf_counter())
+        if ear := self._ears.pop(participant.identity, None):
+            ear.cancel()  # its native track may be used again, for somebody else's voice
         self._changed.set()
 
     def _data(self, packet: rtc.DataPacket) -> None:
@@ -214,7 +217,7 @@ class User:
 
     def _subscribed(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
-            self._spawn(self._listen(track, participant.identity))
+            self._ears[participant.identity] = self._spawn(self._listen(track, participant.identity))
 
     async def _listen(self, track: rtc.Track, identity: str) -> None:
         voice = self.voices.setdefault(identity, Voice())
@@ -240,10 +243,11 @@ class User:
                 self.said[segment] = self.said.get(segment, "") + part
                 self._changed.set()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _power(samples: np.ndarray[Any, np.dtype[np.float64]], pitch: float) -> float:
