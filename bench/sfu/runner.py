@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from bench.sfu import clients, plan
 from bench.sfu.figures import Figures
 from bench.sfu.probe import Waits, loop, watching
@@ -48,6 +50,7 @@ class Runner:
         self._plan = much
         self._run = secrets.token_hex(3)
         self._rooms = 0
+        self._stolen = _stolen()
 
     def _room(self) -> str:
         self._rooms += 1
@@ -161,6 +164,13 @@ class Runner:
             )
             note = f"{account.late} looks above {plan.BLOCKED_LIMIT:g} ms; with the waits for a core"
             figures.add("longest lag of the event loop", "ms", account.longest_lag, note=note)
+            note = "of all cores; the loop's account cannot tell it from its own work"
+            figures.add("taken by the host meanwhile", "ms", (_stolen() - self._stolen) * 1000, note=note)
+
+
+def _stolen() -> float:
+    """Returns the seconds since boot that other machines of the host ran instead of this one."""
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 async def _load(
