@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import psutil
 
 from bench.sfu.light.participant import Participant
 
@@ -64,12 +68,14 @@ class Loop:
     Attributes:
         longest_lag: By how much it was late at most.
         longest_block: The same without the waits for a core, which the machine is to blame for.
+        longest_work: The same while the process computed; without what a machine does that wakes a sleeper late.
         late: How many times it was late by more than `bound`, of `looks`.
         blocked: The same without the waits for a core.
     """
 
     longest_lag: float
     longest_block: float
+    longest_work: float
     late: int
     blocked: int
     looks: int
@@ -98,7 +104,26 @@ def loop(target: Target, bound: float) -> Loop | None:
     return Loop(
         longest_lag=found["longest_lag_seconds"] * 1000,
         longest_block=found["longest_block_seconds"] * 1000,
+        longest_work=found["longest_work_seconds"] * 1000,
         late=looks - int(found[f"lag_{within}"]),
         blocked=looks - int(found[f"blocked_{within}"]),
         looks=looks,
     )
+
+
+class Idle:
+    """A process that only watches its event loop, on a server's cores: how late this machine wakes somebody who sleeps.
+
+    Args:
+        target: The server.
+    """
+
+    def __init__(self, target: Target) -> None:
+        command = (sys.executable, "-m", "bench.sfu.idle")
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if target.process is not None and hasattr(target.process, "cpu_affinity"):
+            psutil.Process(self._process.pid).cpu_affinity(target.process.cpu_affinity())
+
+    def end(self) -> float:
+        """Ends it; returns its longest block in milliseconds."""
+        return float(self._process.communicate(timeout=10)[0])

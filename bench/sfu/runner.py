@@ -16,7 +16,7 @@ import psutil
 
 from bench.sfu import clients, plan
 from bench.sfu.figures import Figures
-from bench.sfu.probe import Waits, loop, watching
+from bench.sfu.probe import Idle, Waits, loop, watching
 from bench.sfu.target import Usage
 
 if TYPE_CHECKING:
@@ -58,6 +58,15 @@ class Runner:
 
     async def run(self) -> None:
         """Takes every measurement."""
+        idle = Idle(self.subjects[0].target)
+        try:
+            await self._measure()
+        finally:
+            longest = idle.end()
+        for subject in self.subjects:
+            self._waits(subject, longest)
+
+    async def _measure(self) -> None:
         for subject in self.subjects:
             # The first join loads what later ones find loaded.
             await clients.join_time(subject.target, self._room(), "v1")
@@ -74,8 +83,6 @@ class Runner:
         for subject in self.subjects:
             _say(f"{subject.target.name}: {self._plan.churn} rooms, one after the other")
             await self._churn(subject)
-        for subject in self.subjects:
-            self._waits(subject)
 
     async def _clients(self, path: clients.Path) -> None:
         much = self._plan
@@ -148,24 +155,26 @@ class Runner:
             note = f"from a share of {CHURN_WARM:g} of the rooms on"
             figures.add("own memory left behind", "MB/room", left, limit=plan.LEFT_LIMIT, note=note)
 
-    def _waits(self, subject: Subject) -> None:
-        figures, waits = subject.figures, subject.waits
+    def _waits(self, subject: Subject, idle: float) -> None:
+        figures, waits, limit = subject.figures, subject.waits, plan.BLOCKED_LIMIT
         figures.add("ping under load", "ms", *waits.pings)
         figures.add("the pinger's own delay", "ms", *waits.own, note="the machine's share of it")
-        account = loop(subject.target, plan.BLOCKED_LIMIT)
-        if account is not None:
-            figures.add(
-                "longest block of the event loop",
-                "ms",
-                account.longest_block,
-                limit=plan.BLOCKED_LIMIT,
-                judged="max",
-                note=f"{account.blocked} of {account.looks} looks above it; by its own work",
-            )
-            note = f"{account.late} looks above {plan.BLOCKED_LIMIT:g} ms; with the waits for a core"
-            figures.add("longest lag of the event loop", "ms", account.longest_lag, note=note)
-            note = "of all cores; the loop's account cannot tell it from its own work"
-            figures.add("taken by the host meanwhile", "ms", (_stolen() - self._stolen) * 1000, note=note)
+        account = loop(subject.target, limit)
+        if account is None:
+            return
+        note = "held up while the server computed"
+        figures.add("longest work of the event loop", "ms", account.longest_work, limit=limit, judged="max", note=note)
+        beyond = max(0.0, account.longest_block - idle)
+        note = "held up beyond what an idle process on the same cores was"
+        figures.add("longest block of the event loop", "ms", beyond, limit=limit, judged="max", note=note)
+        for name, longest, late in (
+            ("block: the server", account.longest_block, account.blocked),
+            ("lag: the server, waits for a core included", account.longest_lag, account.late),
+        ):
+            note = f"{late} of {account.looks} looks above {limit:g} ms"
+            figures.add(name, "ms", longest, note=note)
+        figures.add("block: an idle process", "ms", idle)
+        figures.add("taken by the host meanwhile", "ms", (_stolen() - self._stolen) * 1000, note="of all cores")
 
 
 def _stolen() -> float:

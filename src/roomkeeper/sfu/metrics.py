@@ -61,6 +61,7 @@ class Metrics(Collector):
         self.signal_sent = 0
         self.longest_lag = 0.0
         self.longest_block = 0.0
+        self.longest_work = 0.0
         self._gauges: list[tuple[str, str, Callable[[], float]]] = []
         self._counters: list[tuple[str, str, Callable[[], float]]] = []
         self._lag = Histogram(
@@ -71,7 +72,7 @@ class Metrics(Collector):
         )
         self._blocked = Histogram(
             f"{PREFIX}event_loop_blocked_seconds",
-            "How late the event loop was by its own work: without the waits for a core",
+            "How late the event loop was, without the waits for a core",
             buckets=LAG_BUCKETS,
             registry=self.registry,
         )
@@ -107,7 +108,14 @@ class Metrics(Collector):
             f"{PREFIX}event_loop_longest_lag_seconds", "The longest the event loop was held up", self.longest_lag
         )
         yield GaugeMetricFamily(
-            f"{PREFIX}event_loop_longest_block_seconds", "The longest its own work held it up", self.longest_block
+            f"{PREFIX}event_loop_longest_block_seconds",
+            "The longest the event loop was held up, without the waits for a core",
+            self.longest_block,
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}event_loop_longest_work_seconds",
+            "The longest the event loop was held up while this process computed",
+            self.longest_work,
         )
         own: list[tuple[str, str, float]] = [
             ("packets_received", "RTP packets from publishers", self.packets_received),
@@ -127,19 +135,25 @@ class Metrics(Collector):
         yield signal
 
     async def watch_loop(self) -> None:
-        """Look at the event loop's lag until cancelled."""
+        """Look at the event loop's lag until cancelled.
+
+        A look that comes late says that the loop was held up, or that the machine woke it late. The first shows in the
+        CPU time of this process, unless somebody sleeps in the loop.
+        """
         with _core_waits() as waited_for_core:
             while True:
-                waited = waited_for_core()
+                waited, computed = waited_for_core(), time.process_time()
                 # Not the loop's own clock, which stands still while the loop is held up.
                 due = time.perf_counter() + LAG_INTERVAL
                 await asyncio.sleep(LAG_INTERVAL)
                 lag = max(0.0, time.perf_counter() - due)
                 blocked = max(0.0, lag - (waited_for_core() - waited))
+                work = min(blocked, time.process_time() - computed)
                 self._lag.observe(lag)
                 self._blocked.observe(blocked)
                 self.longest_lag = max(self.longest_lag, lag)
                 self.longest_block = max(self.longest_block, blocked)
+                self.longest_work = max(self.longest_work, work)
 
     async def endpoint(self, request: Request) -> Response:
         """Answer `GET /metrics`."""
