@@ -1,25 +1,28 @@
-"""A process that only watches its event loop: how late this machine wakes somebody who has nothing to do.
+"""A process that only watches its event loop: when and for how long the machine wakes late who has nothing to do.
 
-It runs on the server's cores for as long as its standard input is open, and prints its longest block in milliseconds.
+It runs on the server's cores for as long as its standard input is open. It prints a line a time: when it was over
+(seconds since 1970), and for how many seconds it lasted, without the wait for a core that somebody else was using.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import uvloop
 
 from roomkeeper.sfu.metrics import Metrics
 
+TOLD = 0.001
+"""Seconds below which nothing is printed."""
+
 
 async def main() -> None:
     """Watch until nobody listens any more."""
-    metrics = Metrics()
-    watching = asyncio.create_task(metrics.watch_loop())
+    watching = asyncio.create_task(Metrics().watch_loop(lambda seconds: print(time.time(), seconds), above=TOLD))
     await asyncio.to_thread(sys.stdin.read)
     watching.cancel()
-    print(metrics.longest_block * 1000)
 
 
 if __name__ == "__main__":

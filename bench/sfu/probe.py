@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,11 +19,13 @@ import psutil
 from bench.sfu.light.participant import Participant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from bench.sfu.target import Target
 
 PING_EVERY = 0.05
+HELD_UP = "the event loop was held up"
+"""What the server's log says of it."""
 METRICS = "roomkeeper_sfu_event_loop_"
 
 
@@ -68,14 +72,12 @@ class Loop:
     Attributes:
         longest_lag: By how much it was late at most.
         longest_block: The same without the waits for a core, which the machine is to blame for.
-        longest_work: The same while the process computed; without what a machine does that wakes a sleeper late.
         late: How many times it was late by more than `bound`, of `looks`.
         blocked: The same without the waits for a core.
     """
 
     longest_lag: float
     longest_block: float
-    longest_work: float
     late: int
     blocked: int
     looks: int
@@ -104,15 +106,43 @@ def loop(target: Target, bound: float) -> Loop | None:
     return Loop(
         longest_lag=found["longest_lag_seconds"] * 1000,
         longest_block=found["longest_block_seconds"] * 1000,
-        longest_work=found["longest_work_seconds"] * 1000,
         late=looks - int(found[f"lag_{within}"]),
         blocked=looks - int(found[f"blocked_{within}"]),
         looks=looks,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A time for which an event loop was held up; seconds since 1970.
+
+    Attributes:
+        seconds: How long it was, without its waits for a core.
+        over: When it was over.
+    """
+
+    seconds: float
+    over: float
+
+    def beyond(self, others: Iterable[Block]) -> float:
+        """Returns the seconds of it that none of these share."""
+        begun = self.over - self.seconds
+        shared = sum(max(0.0, min(self.over, other.over) - max(begun, other.over - other.seconds)) for other in others)
+        return max(0.0, self.seconds - shared)
+
+    @staticmethod
+    def in_log(line: str) -> Block | None:
+        """Reads what the server says of one; None if the line is about something else."""
+        entry = json.loads(line) if line.startswith("{") else {}
+        if entry.get("message") != HELD_UP:
+            return None
+        return Block(entry["milliseconds"] / 1000, datetime.fromisoformat(entry["at"]).timestamp())
+
+
 class Idle:
-    """A process that only watches its event loop, on a server's cores: how late this machine wakes somebody who sleeps.
+    """A process on a server's cores that only watches its event loop (`bench.sfu.idle`).
+
+    A machine that wakes a sleeper late wakes both late at the same time; a server that is busy holds up itself alone.
 
     Args:
         target: The server.
@@ -124,6 +154,7 @@ class Idle:
         if target.process is not None and hasattr(target.process, "cpu_affinity"):
             psutil.Process(self._process.pid).cpu_affinity(target.process.cpu_affinity())
 
-    def end(self) -> float:
-        """Ends it; returns its longest block in milliseconds."""
-        return float(self._process.communicate(timeout=10)[0])
+    def end(self) -> list[Block]:
+        """Ends it; returns the times for which it was held up."""
+        lines = self._process.communicate(timeout=10)[0].splitlines()
+        return [Block(seconds, over) for over, seconds in (map(float, line.split()) for line in lines)]

@@ -16,7 +16,7 @@ import psutil
 
 from bench.sfu import clients, plan
 from bench.sfu.figures import Figures
-from bench.sfu.probe import Idle, Waits, loop, watching
+from bench.sfu.probe import Block, Idle, Waits, loop, watching
 from bench.sfu.target import Usage
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Runner:
         try:
             await self._measure()
         finally:
-            longest = idle.end()
+            blocks = idle.end()
         for subject in self.subjects:
-            self._waits(subject, longest)
+            self._waits(subject, blocks)
 
     async def _measure(self) -> None:
         for subject in self.subjects:
@@ -155,25 +155,25 @@ class Runner:
             note = f"from a share of {CHURN_WARM:g} of the rooms on"
             figures.add("own memory left behind", "MB/room", left, limit=plan.LEFT_LIMIT, note=note)
 
-    def _waits(self, subject: Subject, idle: float) -> None:
+    def _waits(self, subject: Subject, idle: list[Block]) -> None:
         figures, waits, limit = subject.figures, subject.waits, plan.BLOCKED_LIMIT
         figures.add("ping under load", "ms", *waits.pings)
         figures.add("the pinger's own delay", "ms", *waits.own, note="the machine's share of it")
         account = loop(subject.target, limit)
         if account is None:
             return
-        note = "held up while the server computed"
-        figures.add("longest work of the event loop", "ms", account.longest_work, limit=limit, judged="max", note=note)
-        beyond = max(0.0, account.longest_block - idle)
-        note = "held up beyond what an idle process on the same cores was"
-        figures.add("longest block of the event loop", "ms", beyond, limit=limit, judged="max", note=note)
-        for name, longest, late in (
-            ("block: the server", account.longest_block, account.blocked),
-            ("lag: the server, waits for a core included", account.longest_lag, account.late),
-        ):
-            note = f"{late} of {account.looks} looks above {limit:g} ms"
-            figures.add(name, "ms", longest, note=note)
-        figures.add("block: an idle process", "ms", idle)
+        told = [block for line in subject.target.log if (block := Block.in_log(line)) is not None]
+        # What is within the limit is not in the log; what the log has not, nobody excuses.
+        known = told and len(told) >= account.blocked
+        own = [block.beyond(idle) * 1000 for block in told] if known else [account.longest_block]
+        note = f"{account.blocked} of {account.looks} looks above {limit:g} ms"
+        figures.add("event loop blocked, longest", "ms", account.longest_block, note=note)
+        note = "without what an idle process on the same cores had at the same time"
+        figures.add("event loop blocked by itself", "ms", *own, limit=limit, judged="max", note=note)
+        note = f"{account.late} looks above {limit:g} ms; with the waits for a core"
+        figures.add("event loop late, longest", "ms", account.longest_lag, note=note)
+        longest = max((block.seconds * 1000 for block in idle), default=0.0)
+        figures.add("the idle process blocked, longest", "ms", longest)
         figures.add("taken by the host meanwhile", "ms", (_stolen() - self._stolen) * 1000, note="of all cores")
 
 

@@ -18,7 +18,7 @@ from livekit.protocol.room import RoomConfiguration
 from roomkeeper.testing.room_server import room_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 OURS = "roomkeeper sfu"
 MB = 1e6
@@ -50,6 +50,7 @@ class Target:
         name: For the output.
         url: `ws://…`.
         process: Of the server, if it runs on this machine; without it CPU and memory stay unknown.
+        log: Its lines so far, if it was started here.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Target:
     key: str
     secret: str
     process: psutil.Process | None
+    log: Sequence[str] = ()
 
     def token(self, room: str, identity: str) -> str:
         """Makes a token that joins the room; the room ends a second after the last has left."""
@@ -101,11 +103,12 @@ class Target:
 @contextmanager
 def ours(cores: frozenset[int]) -> Iterator[Target]:
     """Runs `roomkeeper sfu` on these cores; on any if there are none."""
-    with room_server() as server:
+    log: list[str] = []
+    with room_server(log=log.append) as server:
         process = _listener(server.url)
         if process is not None and cores:
             process.cpu_affinity(sorted(cores))
-        yield Target(OURS, server.url, server.api_key, server.api_secret, process)
+        yield Target(OURS, server.url, server.api_key, server.api_secret, process, log)
 
 
 def other(url: str) -> Target:

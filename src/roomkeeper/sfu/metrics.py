@@ -28,6 +28,9 @@ PREFIX: Final = "roomkeeper_sfu_"
 LAG_INTERVAL: Final = 0.01
 """Seconds between two looks at the event loop's lag: what holds it up for longer is always seen."""
 
+HELD_UP: Final = 0.02
+"""Seconds for which the loop may be held up without a word: as long as a packet of audio lasts."""
+
 LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -61,7 +64,6 @@ class Metrics(Collector):
         self.signal_sent = 0
         self.longest_lag = 0.0
         self.longest_block = 0.0
-        self.longest_work = 0.0
         self._gauges: list[tuple[str, str, Callable[[], float]]] = []
         self._counters: list[tuple[str, str, Callable[[], float]]] = []
         self._lag = Histogram(
@@ -112,11 +114,6 @@ class Metrics(Collector):
             "The longest the event loop was held up, without the waits for a core",
             self.longest_block,
         )
-        yield GaugeMetricFamily(
-            f"{PREFIX}event_loop_longest_work_seconds",
-            "The longest the event loop was held up while this process computed",
-            self.longest_work,
-        )
         own: list[tuple[str, str, float]] = [
             ("packets_received", "RTP packets from publishers", self.packets_received),
             ("bytes_received", "RTP bytes from publishers", self.bytes_received),
@@ -134,26 +131,30 @@ class Metrics(Collector):
         signal.add_metric(["sent"], self.signal_sent)
         yield signal
 
-    async def watch_loop(self) -> None:
+    async def watch_loop(self, tell: Callable[[float], None], above: float = HELD_UP) -> None:
         """Look at the event loop's lag until cancelled.
 
-        A look that comes late says that the loop was held up, or that the machine woke it late. The first shows in the
-        CPU time of this process, unless somebody sleeps in the loop.
+        What comes late was held up, or the machine woke it late: virtual machines do. Only another process on the same
+        core can tell (`bench/sfu`).
+
+        Args:
+            tell: Is given the seconds of each time without the waits for a core, if they are more than `above`.
+            above: Seconds.
         """
         with _core_waits() as waited_for_core:
             while True:
-                waited, computed = waited_for_core(), time.process_time()
+                waited = waited_for_core()
                 # Not the loop's own clock, which stands still while the loop is held up.
                 due = time.perf_counter() + LAG_INTERVAL
                 await asyncio.sleep(LAG_INTERVAL)
                 lag = max(0.0, time.perf_counter() - due)
                 blocked = max(0.0, lag - (waited_for_core() - waited))
-                work = min(blocked, time.process_time() - computed)
                 self._lag.observe(lag)
                 self._blocked.observe(blocked)
                 self.longest_lag = max(self.longest_lag, lag)
                 self.longest_block = max(self.longest_block, blocked)
-                self.longest_work = max(self.longest_work, work)
+                if blocked > above:
+                    tell(blocked)
 
     async def endpoint(self, request: Request) -> Response:
         """Answer `GET /metrics`."""

@@ -99,7 +99,7 @@ class SfuServer:
             await parts.webhooks.open()
             http = HttpServer(http_config(config, _app(config, parts)))
             http.config.load()  # its imports take 30 ms: now, not while somebody is being served
-            clocks = [group.create_task(parts.rooms.run()), group.create_task(parts.metrics.watch_loop())]
+            clocks = [group.create_task(parts.rooms.run()), group.create_task(parts.metrics.watch_loop(_held_up))]
             serving = group.create_task(http.serve(sockets=[listener]))
             self.url = f"{'wss' if config.tls_cert else 'ws'}://{config.host}:{listener.getsockname()[1]}"
             self.started.set()
@@ -167,6 +167,10 @@ def _measure(metrics: Metrics, rooms: Rooms, workers: Workers, webhooks: Webhook
     metrics.counter("webhooks_dropped", "Webhooks given up, refused or not queued", lambda: webhooks.dropped)
     metrics.counter("webhook_tries_failed", "Tries that found no receiver", lambda: webhooks.failed_tries)
     metrics.counter("data_bytes_sent", "Bytes of data packets to participants", lambda: rooms.delivered_bytes)
+
+
+def _held_up(seconds: float) -> None:
+    logger.warning("the event loop was held up", extra={"milliseconds": round(seconds * 1000, 1)})
 
 
 def _webhook_dir(config: SfuConfig) -> Path | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from roomkeeper.errors import RoomkeeperError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 API_KEY, API_SECRET = "devkey", "a-secret-for-tests-of-enough-length"
 
@@ -49,11 +49,12 @@ class RoomServer:
 
 
 @contextmanager
-def room_server(*flags: str) -> Iterator[RoomServer]:
+def room_server(*flags: str, log: Callable[[str], object] | None = None) -> Iterator[RoomServer]:
     """Run a room server on free ports of the loopback interface.
 
     Args:
         flags: Further flags of `roomkeeper sfu`, such as `--strict`.
+        log: Is given each line of its log, a JSON object, from another thread.
 
     Raises:
         RoomServerFailed: It ended before it was ready.
@@ -64,7 +65,7 @@ def room_server(*flags: str) -> Iterator[RoomServer]:
         assert process.stderr is not None  # noqa: S101 - it was started with a pipe
         tail: deque[str] = deque(maxlen=TAIL)
         # A pipe that nobody reads would one day block the server.
-        reader = threading.Thread(target=tail.extend, args=(process.stderr,))
+        reader = threading.Thread(target=_read, args=(process.stderr, log or tail.append))
         try:
             url = _url_in(process.stderr, tail)
             reader.start()
@@ -77,6 +78,11 @@ def room_server(*flags: str) -> Iterator[RoomServer]:
                 process.kill()
             if reader.is_alive():
                 reader.join()
+
+
+def _read(lines: Iterator[str], tell: Callable[[str], object]) -> None:
+    for line in lines:
+        tell(line)
 
 
 def _url_in(log: Iterator[str], tail: deque[str]) -> str:
