@@ -12,6 +12,8 @@ import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
+import orjson
+
 from roomkeeper.lifecycle.actions import (
     AcceptJob,
     CancelTimer,
@@ -44,7 +46,15 @@ if TYPE_CHECKING:
 ALARM = "timer"
 """Kind of the rows that are alarms."""
 
-to_json: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_patiently: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def to_json(value: object) -> str:
+    """Write JSON."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # halves of characters, integers of more than 64 bits: rare, and somebody said them
+        return _patiently(value)
 
 
 class Read:
