@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
-from contextlib import asynccontextmanager
+import sqlite3
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,8 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from roomkeeper.control.store.ledger_sqlite import Connection
+from roomkeeper.control.store.ledger_sqlite import SQLITE_WAIT, Connection
+from roomkeeper.control.store.together import to_its_end
 from roomkeeper.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,8 +23,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-SQLITE_WAIT = 10_000
-"""Milliseconds a writer waits for the lock; there is one process, so only its own threads compete."""
+CHECKPOINT_EVERY = 1.0
+"""Seconds between two looks at how much SQLite's log has grown."""
+CHECKPOINT_FROM = 8_000_000
+"""Bytes of the log from which a thread works it into the file: not at once, for what changes often is written once."""
+CHECKPOINT_PAGES = 16_000
+"""Pages of the log, of 4 KB, from which the next transaction does so itself; only a storm comes this far."""
 SQLITE_QUEUE = 60
 """Seconds somebody waits for the connection."""
 POOL = 10
@@ -93,12 +100,29 @@ async def _sqlite(path: str) -> AsyncIterator[AsyncEngine]:
         )
         event.listen(engine.sync_engine, "connect", _configure)
         event.listen(engine.sync_engine, "begin", _begin)
+        checkpoints = asyncio.create_task(_checkpoints(path))
         try:
             yield engine
         finally:
+            checkpoints.cancel()
+            await asyncio.wait({checkpoints})
             await engine.dispose()
     finally:
         os.close(lock)
+
+
+async def _checkpoints(path: str) -> None:
+    """Work the log into the file while nobody waits for the disk, until cancelled."""
+    with closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as connection:
+        while True:
+            await asyncio.sleep(CHECKPOINT_EVERY)
+            await to_its_end(asyncio.ensure_future(asyncio.to_thread(_checkpoint, connection, Path(f"{path}-wal"))))
+
+
+def _checkpoint(connection: sqlite3.Connection, log: Path) -> None:
+    if log.exists() and log.stat().st_size > CHECKPOINT_FROM:
+        with suppress(sqlite3.Error):  # a full disk: transactions fail of themselves, and are repeated
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:  # noqa: ANN401 - a driver's connection
@@ -111,7 +135,13 @@ def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's
     # The driver's own BEGIN comes too late and is DEFERRED; ours follows in `_begin`.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={SQLITE_WAIT}"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        f"busy_timeout={SQLITE_WAIT}",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -113,7 +113,7 @@ class Ledger(Protocol):
         Args:
             session: Its id.
             source: What told it, to be known again; empty: it cannot be told twice.
-            decide: May raise, and then nothing is written; may run in another thread, and more than once.
+            decide: May raise, and then nothing is written; may run more than once.
 
         Raises:
             LostRace: Somebody else was quicker.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
@@ -69,7 +68,6 @@ class Read:
     def __init__(self, most: int = 16_384) -> None:
         self._most = most
         self._sessions: dict[str, tuple[str, Session]] = {}
-        self._lock = threading.Lock()  # SQLite's transactions run in a thread
 
     def session(self, name: str, body: str, policy: str) -> Session:
         """Read a session."""
@@ -82,11 +80,10 @@ class Read:
 
     def keep(self, body: str, session: Session) -> None:
         """Remember what a session was written as."""
-        with self._lock:
-            self._sessions.pop(session.id, None)
-            self._sessions[session.id] = (body, session)
-            if len(self._sessions) > self._most:
-                del self._sessions[next(iter(self._sessions))]
+        self._sessions.pop(session.id, None)
+        self._sessions[session.id] = (body, session)
+        if len(self._sessions) > self._most:
+            del self._sessions[next(iter(self._sessions))]
 
 
 def session_of(body: str, policy: str) -> Session:

@@ -45,8 +45,8 @@ T = TypeVar("T")
 REPEATED_WITHIN = 7 * 24 * 3_600_000
 """Milliseconds for which a source is known again; LiveKit repeats a webhook for minutes, and signs it for five."""
 
-TRIES = 8
-"""Times a transaction is begun anew after it lost a race."""
+TRIES = 11
+"""Times a transaction is begun anew after it lost a race, within about five seconds."""
 
 SESSION = sa.select(sessions.c.id, sessions.c.body, sessions.c.policy)
 """What `Read.session` reads."""
@@ -135,7 +135,7 @@ class Store:
 
         Args:
             session: Its id.
-            choose: Is given the session, locked, and returns what to tell it. Pure: it may run twice, in any thread.
+            choose: Is given the session, locked, and returns what to tell it. Pure: it may run twice.
             source: As of `tell`.
 
         Raises:

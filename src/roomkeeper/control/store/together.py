@@ -16,19 +16,18 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 T = TypeVar("T")
 
-MOST = 100
-"""Questions in one round trip."""
-
 
 class Together(Generic[Q, A]):
     """Questions that are answered in common, one round trip after the other.
 
     Args:
         answer: Answers some questions, in their order. What it raises is raised for each of them.
+        most: Questions in one round trip.
     """
 
-    def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]]) -> None:
+    def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], most: int = 100) -> None:
         self._answer = answer
+        self._most = most
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._round_trips: asyncio.Task[None] | None = None
         self._over: asyncio.Future[None] | None = None
@@ -48,7 +47,7 @@ class Together(Generic[Q, A]):
 
     async def _ask_all(self) -> None:
         while self._waiting:
-            asked, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            asked, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             asked = [each for each in asked if not each[1].done()]
             if asked:
                 await self._ask(asked)
