@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import psutil
 from livekit import api
 
 from tests.conformance.support.relay import RELAY_HOST
@@ -34,11 +35,13 @@ REFERENCE = os.environ.get("LIVEKIT_SERVER")
 READY_WITHIN = 120.0
 STOP_WITHIN = 10.0
 
-# Enough for a reload; the agents of closed windows are free soon. Longer outages need a longer one.
+# Enough for a reload; the agents of closed windows are free soon. Longer outages need a longer one, and patience.
+HOLD = os.environ.get("ROOMKEEPER_TEST_HOLD")
 SETTINGS = f"""
 [agents.interviewer.policy]
-hold = {{ web = {os.environ.get("ROOMKEEPER_TEST_HOLD", "10")} }}
+hold = {{ web = {HOLD or 10} }}
 linger = 3
+{f'"away.after" = {HOLD}' if HOLD else ""}
 """
 
 
@@ -187,6 +190,13 @@ class House:
         self.control.stop()
         if self.process:
             self.process.kill()
+
+    def media_ports(self) -> frozenset[int]:
+        """Ports over which the agents hear and speak."""
+        worker = psutil.Process(self.worker.pid)
+        processes = [worker, *worker.children(recursive=True)]
+        sockets = [socket for process in processes for socket in process.net_connections("udp")]
+        return frozenset(getattr(socket.laddr, "port", 0) for socket in sockets)
 
     def livekit(self) -> api.LiveKitAPI:
         """The room server's own API; close it after use."""

@@ -59,12 +59,13 @@ async def shown_between(ada: Visitor, begin: float, end: float) -> set[str]:
     return {state for (state, at), until in zip(states, ends, strict=True) if at < end * 1000 and until > begin * 1000}
 
 
-async def lose(what: str, ada: Visitor, media: UdpRelay, signal: TcpRelay) -> None:
-    """Lose a part of the network; whatever is not refused is lost without a word."""
+async def lose(what: str, ada: Visitor, house: House, media: UdpRelay, signal: TcpRelay) -> None:
+    """Lose a part of the visitor's network; whatever is not refused is lost without a word."""
     if what == "signal":
         signal.refusing = True
         signal.cut()
         return
+    media.spared = house.media_ports()
     media.lossy = True
     if what == "everything":
         signal.lossy = True
@@ -80,11 +81,11 @@ async def mend(ada: Visitor, media: UdpRelay, signal: TcpRelay) -> None:
 @pytest.mark.parametrize("seconds", OUTAGES)
 @pytest.mark.parametrize("what", ["media", "signal", "everything"])
 async def test_a_lost_network_is_said_its_return_is_used_and_nothing_has_ended(
-    visit: Visit, media: UdpRelay, signal: TcpRelay, what: str, seconds: float
+    visit: Visit, house: House, media: UdpRelay, signal: TcpRelay, what: str, seconds: float
 ) -> None:
     ada, _ = await asked(visit)
     lost_at = time.time()
-    await lose(what, ada, media, signal)
+    await lose(what, ada, house, media, signal)
     took = await ada.shows("reconnecting", SHOWN_WITHIN)
     said_at = time.time()
     if what == "media":
@@ -132,7 +133,7 @@ async def test_a_network_that_returns_after_the_hold_shows_the_end(
     visit: Visit, house: House, media: UdpRelay, signal: TcpRelay
 ) -> None:
     ada, told = await asked(visit)
-    await lose("everything", ada, media, signal)
+    await lose("everything", ada, house, media, signal)
     await ada.shows("reconnecting", SHOWN_WITHIN)
     hold = float(os.environ.get("ROOMKEEPER_TEST_HOLD", "10"))
     async with asyncio.timeout(hold + GONE_WITHIN):

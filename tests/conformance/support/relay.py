@@ -25,7 +25,7 @@ class _Far(asyncio.DatagramProtocol):
         self.client = client
 
     def datagram_received(self, data: bytes, _: Any) -> None:  # noqa: ANN401 - whatever asyncio calls an address
-        if self.relay.lossy:
+        if self.relay.loses(self.client):
             self.relay.lost += 1
         elif self.relay.near is not None:
             self.relay.near.sendto(data, self.client)
@@ -41,12 +41,14 @@ class UdpRelay(asyncio.DatagramProtocol):
     Attributes:
         port: The server's port, and the relay's.
         lossy: Whether everything is lost, both ways and without a word.
+        spared: Ports of clients that lose nothing all the same.
         lost: How many datagrams were.
         near: The socket that clients send to.
     """
 
     port: int
     lossy: bool = False
+    spared: frozenset[int] = frozenset()
     lost: int = 0
     near: asyncio.DatagramTransport | None = None
     _far: dict[Address, asyncio.Future[asyncio.DatagramTransport]] = field(default_factory=dict)
@@ -57,7 +59,7 @@ class UdpRelay(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: Any) -> None:  # noqa: ANN401 - whatever asyncio calls an address
         """Pass on what a client sent."""
-        if self.lossy:
+        if self.loses(address):
             self.lost += 1
             return
         if address not in self._far:
@@ -67,6 +69,10 @@ class UdpRelay(asyncio.DatagramProtocol):
             far.result().sendto(data)
         else:
             far.add_done_callback(lambda opened: opened.result().sendto(data))
+
+    def loses(self, client: Address) -> bool:
+        """Say whether what this client sends and is sent is lost."""
+        return self.lossy and client[1] not in self.spared
 
     async def _open_far(self, client: Address) -> asyncio.DatagramTransport:
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
