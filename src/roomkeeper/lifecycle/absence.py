@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import bounds
@@ -10,6 +9,7 @@ from roomkeeper.lifecycle.evidence import NOT_SEEN, ROOM_GONE, call_meaning, cal
 from roomkeeper.lifecycle.policy import Kind
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Absent
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import MACHINES, ParticipantKind
 
 if TYPE_CHECKING:

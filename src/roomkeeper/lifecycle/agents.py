@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import bounds, ends, presence
@@ -27,6 +26,7 @@ from roomkeeper.lifecycle.actions import (
 from roomkeeper.lifecycle.evidence import AgentLeft, departure
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Epoch, Standing, State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import ParticipantKind, TimerKind
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from roomkeeper.lifecycle import agents, bounds, ends, presence
 from roomkeeper.lifecycle.actions import EmitEvent, LookAtRoom, Warn
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import End, State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import TimerKind
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import bounds
@@ -24,6 +23,7 @@ from roomkeeper.lifecycle.actions import (
 )
 from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import End, Epoch, Standing, State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import MACHINES, ParticipantKind, TimerKind
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import agents, ends
 from roomkeeper.lifecycle.actions import CreateDispatch, EmitEvent
 from roomkeeper.lifecycle.evidence import exit_meaning
 from roomkeeper.lifecycle.state import End, Epoch, Standing, State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import Dispatcher
 
 if TYPE_CHECKING:

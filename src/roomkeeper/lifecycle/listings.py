@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import agents, bounds, ends, people, presence, rooms
@@ -15,6 +14,7 @@ from roomkeeper.lifecycle.events import ParticipantLeft
 from roomkeeper.lifecycle.evidence import NOT_SEEN, ROOM_GONE
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Participant, State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import TimerKind
 
 if TYPE_CHECKING:

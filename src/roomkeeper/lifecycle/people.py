@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import agents, ends, presence, rooms
@@ -16,6 +15,7 @@ from roomkeeper.lifecycle.events import ParticipantLeft
 from roomkeeper.lifecycle.evidence import NOT_SEEN, call_reason, departure
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Participant, State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import ParticipantKind, TimerKind
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import bounds, ends
 from roomkeeper.lifecycle.actions import CreateDispatch, LookAtRoom, RemoveParticipant
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Look, Standing, State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import Dispatcher, TimerKind
 
 if TYPE_CHECKING:

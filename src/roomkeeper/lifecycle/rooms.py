@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import agents, ends, presence
@@ -15,6 +14,7 @@ from roomkeeper.lifecycle.absence import forget, miss
 from roomkeeper.lifecycle.actions import StopEgress, WriteRoomState
 from roomkeeper.lifecycle.evidence import ROOM_GONE
 from roomkeeper.lifecycle.state import State
+from roomkeeper.lifecycle.values import replace
 from roomkeeper.lifecycle.vocabulary import TimerKind
 
 if TYPE_CHECKING:

@@ -150,7 +150,7 @@ class End:
     data: object = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: it is copied all the time, see `values`
 class Session:
     """One conversation in one room. Times are milliseconds since the Unix epoch, by the clock of the database.
 

@@ -5,11 +5,11 @@ The rules (`agents`, `people`, `ends` and the others) work on a `Step`; it lives
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle.actions import CancelTimer, EmitEvent, Ignored, SetTimer, WriteRoomState
 from roomkeeper.lifecycle.state import State
+from roomkeeper.lifecycle.values import replace
 
 if TYPE_CHECKING:
     from roomkeeper.lifecycle.actions import Action

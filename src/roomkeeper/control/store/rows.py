@@ -62,7 +62,7 @@ class Read:
     A session is known by its whole text: what another replica wrote meanwhile is another text.
 
     Args:
-        most: How many are kept; one takes about 3 KB.
+        most: How many are kept; one takes about 6 KB, its text included.
     """
 
     def __init__(self, most: int = 16_384) -> None:
