@@ -1,11 +1,14 @@
 /** Getting into the room: the token that is held, a new one, and what comes of trying. */
 import { ConnectionError, type Room } from "livekit-client";
 import { type Credentials, credentialsOf } from "./engine";
+import { call } from "./http";
 import type { ConnectFailure } from "./model";
 import { claimsOf, type TokenAnswer, type TokenSource } from "./token";
 
 /** Milliseconds for the signal connection to open; the default of 15 s keeps the user in the dark for too long. */
 const SIGNAL_TIMEOUT_MS = 5_000;
+/** Each so many times a server is joined again without having been asked. */
+const UNASKED_EVERY = 8;
 /** Milliseconds before its expiry from which on a token is not used any more. */
 const TOO_LATE_MS = 10_000;
 
@@ -27,16 +30,21 @@ export interface Access {
   drop(): void;
   /** A token to join with: the held one while it is good, else a new one. */
   admission(room: string | null): Promise<TokenAnswer>;
-  /** Connect. Resolves to why that failed; null when it did not. Never rejects. */
-  enter(credentials: Credentials): Promise<ConnectFailure | null>;
+  /**
+   * Connect. Resolves to why that failed; null when it did not. Never rejects.
+   *
+   * @param again - Whether to ask first if the server is there; now and then not, for a page's own policy may forbid it.
+   */
+  enter(credentials: Credentials, again: boolean): Promise<ConnectFailure | null>;
 }
 
 /** @param guest - Who asks for tokens; null when somebody else connects the room. */
 export function accessTo(livekit: Room, guest: Guest | null, clock: () => number): Access {
   let held: Credentials | null = null;
+  let asked = 0;
   const isGood = ({ token }: Credentials) => claimsOf(token).expiresAt - TOO_LATE_MS > clock();
   return {
-    possible: () => (guest ?? held) !== null,
+    possible: () => !!(guest ?? held),
     token: () => (held && isGood(held) ? held : (credentialsOf(livekit) ?? held))?.token ?? null,
     adopt() {
       held ??= credentialsOf(livekit);
@@ -53,7 +61,8 @@ export function accessTo(livekit: Room, guest: Guest | null, clock: () => number
       if (answer.is === "granted") held = answer;
       return answer;
     },
-    async enter({ serverUrl, token }) {
+    async enter({ serverUrl, token }, again) {
+      if (again && ++asked % UNASKED_EVERY && !(await call(serverUrl.replace("ws", "http"), null))) return "server";
       try {
         await livekit.connect(serverUrl, token, { websocketTimeout: SIGNAL_TIMEOUT_MS });
         return null;

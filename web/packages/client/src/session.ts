@@ -142,7 +142,7 @@ export function createSession({
     if (name) tell({ type: "RoomNamed", room: name, session });
   };
 
-  const enter = async (): Promise<ConnectFailure | null> => {
+  const enter = async (again: boolean): Promise<ConnectFailure | null> => {
     const answer = await access.admission(latest().room);
     if (answer.is === "refused") return "token";
     if (answer.is === "unreachable") return "server";
@@ -154,17 +154,17 @@ export function createSession({
     }
     nameRoom(answer.token, answer.room);
     // Closed, or the end was asked for, while the token was on its way.
-    return opened && !latest().endRequested ? access.enter(answer) : null;
+    return opened && !latest().endRequested ? access.enter(answer, again) : null;
   };
 
   const joinOnce = async (quiet: boolean) => {
     if (isConnected()) return;
     tell({ type: "ConnectionBegun", quiet });
-    let failure = await enter();
+    let failure = await enter(quiet);
     if (failure === "token") {
       // Expired, or of a key that is no longer used: a new one may do.
       access.drop();
-      failure = await enter();
+      failure = await enter(quiet);
     }
     if (failure) {
       note("connect_failed", { failure });

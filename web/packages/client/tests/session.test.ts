@@ -4,8 +4,14 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { say } from "../src/transcript";
 import { type Stage, stage, tokenFor, written } from "./support/stage";
 
-beforeEach(() => vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) }));
-afterEach(() => vi.useRealTimers());
+beforeEach(() => {
+  vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) });
+  vi.stubGlobal("fetch", () => Promise.resolve(new Response("OK")));
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 const pass = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
 const view = ({ session }: Stage) => session.snapshot().view;
@@ -235,6 +241,16 @@ describe("the way back", () => {
     await pass(5_000);
     expect(scene.room.state).toBe("connected");
     expect(scene.shown).not.toContain("ended");
+  });
+
+  test("is not tried while the server does not answer, but now and then", async () => {
+    const scene = await talk();
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
+    scene.room.drop(undefined);
+    await pass(3_000);
+    expect(scene.room.state).toBe("disconnected");
+    await pass(3_000); // a policy of the page's own may forbid the question
+    expect(scene.room.state).toBe("connected");
   });
 
   test("is hurried by a network that is back", async () => {
