@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from livekit import api
 from playwright.async_api import expect
 
+from roomkeeper.cli.dev.mishaps import kill_agents
 from tests.browser.home import SLACK
 from tests.browser.operator import call, dispatches, rooms
 
@@ -27,6 +29,10 @@ SOON = 2_000 * SLACK
 LINGER = 3.0
 GOODBYE = 20_000
 """Milliseconds for the interviewer's last words."""
+BY_POLICY = 60_000
+"""Milliseconds: the greeting, what the policy waits for, and the goodbye."""
+COMES_BACK = 20.0
+"""Seconds for the next agent."""
 LATE_WEBHOOK = 20_000
 """Milliseconds: an end that nobody told is inferred from two looks at the room."""
 
@@ -67,6 +73,65 @@ async def test_an_operator_a_room_api_and_a_removal_end_it_in_their_own_words(vi
         assert "reconnecting" not in shown
         assert shown[-1] == "ended"
     await ended.screenshot("13-operator-ended")
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason", "words"),
+    [
+        ({"time_limit": 12, "time_limit.warn": [6]}, "time_limit", "The time for this conversation is over."),
+        (
+            {"away.after": 1, "away.checks": 1, "away.every": 1},
+            "user_away",
+            "The conversation ended because nobody answered.",
+        ),
+    ],
+)
+async def test_a_policy_ends_it_in_its_own_words(
+    visit: Visit, house: House, policy: dict[str, object], reason: str, words: str
+) -> None:
+    room = f"interview-{secrets.token_hex(4)}"
+    await call(house, "sessions", {"agent": "interviewer", "room": room, "policy": policy})
+    invite = (await call(house, "invites", {"identity": "ada", "room": room}))["invite"]
+    ada = await visit(address=f"{house.address}#invite={invite}")
+    await ada.record_states()
+    await ada.page.reload()
+    assert (await ada.joins_to_type())["room_name"] == room
+    await ada.sees_end(reason, words, within=BY_POLICY)
+    shown = [state for state, _ in await ada.states()]
+    assert "reconnecting" not in shown
+    assert "live" in shown
+
+
+async def test_a_reload_in_any_state_shows_the_right_one_soon(visit: Visit, house: House) -> None:
+    ada = await visit()
+    await ada.record_states()
+    await ada.page.reload()
+    room = (await ada.joins_to_type())["room_name"]
+
+    async def reloaded() -> str:
+        """Load the page again; returns what it says once that is what is recorded."""
+        await ada.page.reload()
+        async with asyncio.timeout(SOON / 1000):
+            while True:
+                recorded: str = (await call(house, f"sessions/{room}/state"))["state"]
+                shown = await ada.states()
+                if shown and shown[-1][0] == recorded:
+                    return recorded
+                await asyncio.sleep(0.05)
+
+    assert await reloaded() in {"waiting", "live"}
+    await ada.is_asked("yourself")
+    assert await reloaded() == "live"
+    port = int(house.server.http.rpartition(":")[2])
+    assert await asyncio.to_thread(kill_agents, house.worker.pid, port)
+    await ada.shows("recovering", SOON / 1000)
+    assert await reloaded() in {"recovering", "live"}
+    await ada.shows("live", COMES_BACK)
+    await call(house, f"sessions/{room}/end", {})
+    assert await reloaded() in {"ending", "ended"}
+    await ada.sees_end("operator_ended", "The conversation was ended by the organizer.", within=GOODBYE)
+    assert await reloaded() == "ended"
+    ada.problems.clear()  # Chromium's own, about the answer 410
 
 
 async def test_after_the_end_no_load_of_the_page_makes_a_room_or_calls_an_agent(visit: Visit, house: House) -> None:
