@@ -193,7 +193,7 @@ class Desk:
     async def _beat(self, frame: Heartbeat) -> None:
         links = self._office.links
         if not await links.beat(self.worker, self.connection):
-            raise Misuse("A later connection of this worker counts.")
+            raise Misuse("This connection counts no longer; connect again.")
         silent = self.jobs - frozenset(frame.jobs)
         if silent != self._silent:
             await links.silence(silent - self._silent, (self._silent - silent) & self.jobs)

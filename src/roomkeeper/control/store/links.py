@@ -4,7 +4,8 @@
    lease of its own from then on.
 2. A lease runs out only while somebody could have heard the heartbeat. A replica that was away itself (killed, paused,
    cut off from the database) gives its workers new leases; those of a replica that is dead are taken over likewise.
-3. The latest connection of a worker is the one that counts, on whichever replica it is.
+3. The latest connection of a worker is the one that counts, on whichever replica it is. A replica that was taken for
+   dead ends its connections: what was meant for their jobs meanwhile, these are told when they attach again.
 """
 
 from __future__ import annotations
@@ -118,11 +119,16 @@ class LinkStore:
             await transaction.execute(unheard.values(silent_until=now + GRACE))
 
     async def beat(self, worker: str, connection: str) -> bool:
-        """Renew a worker's lease; False if a later connection of this worker has taken its place."""
+        """Renew a worker's lease.
+
+        Returns:
+            False if this connection is no longer the one that counts: a later one of this worker has taken its place,
+            or another replica took this one for dead, and what it had to tell the worker's jobs is lost.
+        """
         now = await self._store.now()
-        mine = sa.update(links).where(links.c.worker == worker, links.c.connection == connection)
+        mine = (links.c.worker == worker, links.c.connection == connection, links.c.replica == self.replica)
         async with self._engine.begin() as transaction:
-            renewed = await transaction.execute(mine.values(alive_until=now + LEASE, replica=self.replica))
+            renewed = await transaction.execute(sa.update(links).where(*mine).values(alive_until=now + LEASE))
         return bool(renewed.rowcount)
 
     async def silence(self, silent: Iterable[str], named: Iterable[str]) -> None:

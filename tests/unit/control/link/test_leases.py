@@ -226,8 +226,25 @@ async def test_a_replica_that_resigns_is_succeeded_at_once(engine: AsyncEngine, 
     await two.greet("worker-1", "c1")
     await two.resign()
     assert (await one.watch())[0] == ["worker-1"]
-    assert await two.beat("worker-1", "c1")  # it was not dead after all
-    assert (await one.watch())[0] == ["worker-1"]
+    assert not await two.beat("worker-1", "c1")
+
+
+@postgres_only
+async def test_what_was_said_while_a_replica_was_taken_for_dead_is_told_after_all(
+    engine: AsyncEngine, clock: Clock
+) -> None:
+    async with replica(engine, clock, "one") as one, replica(engine, clock, "two") as two:
+        worker = await two.worker()
+        await two.live(worker)
+        await live_on(one, clock, REPLICA_LEASE // 1000 + 1)  # it is slow, not dead
+        told = await one.store.tell("S_1", EndAsked(at=0, reason=Reason.OPERATOR_ENDED, by=By.OPERATOR))
+        await one.carry_out("S_1", told.actions)  # to nobody: no replica says that it has the link
+        await two.links.watch()
+        await worker.say(link.Heartbeat(n=1, jobs=("AJ_1",)))
+        assert await worker.closed() == (1008, "This connection counts no longer; connect again.")
+        await unlinked(two)
+        answers = await (await two.worker()).attach()
+        assert [each.reason for each in answers if isinstance(each, link.EndNow)] == [Reason.OPERATOR_ENDED]
 
 
 @postgres_only

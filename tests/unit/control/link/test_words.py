@@ -139,7 +139,7 @@ async def test_a_word_follows_a_worker_that_moved_to_another_replica(engine: Asy
         await happen(one, CLOSED)
         assert (await worker.hear(link.EndNow)).goodbye
         await before.say(link.Heartbeat(n=1, jobs=("AJ_1",)))
-        assert await before.closed() == (1008, "A later connection of this worker counts.")
+        assert await before.closed() == (1008, "This connection counts no longer; connect again.")
         await worker.beat("AJ_1")
 
 
