@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LONG = "ROOMKEEPER_LONG" in os.environ
 """Whether there is time for all of it; `make page` takes it."""
-SLACK = 1 if LONG else 3
+SLACK = 1 if LONG else 10
 """How many times longer than promised something may take; `make test` runs other tests on the same cores meanwhile."""
 FLAGS = (
     "--use-fake-ui-for-media-stream",
