@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 import uvicorn
 from playwright.async_api import async_playwright
 
@@ -25,6 +26,8 @@ from roomkeeper.control.adoption import Adopters
 from roomkeeper.control.app import create_app
 from roomkeeper.control.config import ControlConfig
 from roomkeeper.control.plane import run_plane
+from roomkeeper.control.store.rows import ALARM
+from roomkeeper.control.store.tables import outbox
 from roomkeeper.lifecycle.events import ParticipantJoined, ParticipantLeft, SessionOpened
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.lifecycle.vocabulary import ParticipantKind
@@ -77,6 +80,16 @@ async def fill(plane: Plane, count: int) -> list[str]:
     return sessions
 
 
+async def settled(plane: Plane) -> None:
+    """Wait until everything the sessions asked for is done, so that nothing but the changes is measured."""
+    asked = sa.select(sa.func.count()).where(outbox.c.kind != ALARM)
+    while True:
+        async with plane.engine.connect() as connection:
+            if not (await connection.execute(asked)).scalar_one():
+                return
+        await asyncio.sleep(0.2)
+
+
 def joined(number: int, sid: str) -> tuple[ParticipantJoined, ...]:
     """Let the user of a session come."""
     return (ParticipantJoined(at=0, sid=f"{sid}{number}", identity=f"user-{number}"),)
@@ -125,7 +138,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> None:
         url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         began = time.monotonic()
         sessions = await fill(plane, options.sessions)
-        print(f"{options.sessions} sessions opened and live in {time.monotonic() - began:.1f} s")
+        print(f"{options.sessions} sessions opened and live in {time.monotonic() - began:.1f} s", end="")
+        await settled(plane)
+        print(f", and everybody told of them after {time.monotonic() - began:.1f} s")
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=chromium, args=flags)

@@ -161,10 +161,7 @@ class Stream:
             room: Only those of this room; empty: all.
             session: Only those of this session; empty: all.
         """
-        later = sa.or_(
-            rows.c.xact > position.transaction,
-            sa.and_(rows.c.xact == position.transaction, rows.c.id > position.number),
-        )
+        later = sa.tuple_(rows.c.xact, rows.c.id) > sa.tuple_(position.transaction, position.number)
         query = self._visible().where(later).order_by(rows.c.xact, rows.c.id).limit(BATCH)
         if room:
             query = query.where(rows.c.room == room)

@@ -14,7 +14,7 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from roomkeeper.control.store.ledger_sqlite import SQLITE_WAIT, Connection
+from roomkeeper.control.store.ledger_sqlite import LOOP_WAIT, THREAD_WAIT, Connection
 from roomkeeper.control.store.together import to_its_end
 from roomkeeper.errors import ConfigError
 
@@ -64,6 +64,8 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
 
 def single(engine: AsyncEngine) -> AsyncEngine:
     """Return the engine for blocks of one statement, which is a transaction by itself: no BEGIN and no COMMIT are sent.
+
+    On SQLite it runs right in the event loop, so it has to be one that takes no time.
 
     Args:
         engine: From `open_engine`.
@@ -139,7 +141,7 @@ def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's
         "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",
-        f"busy_timeout={SQLITE_WAIT}",
+        f"busy_timeout={THREAD_WAIT}",
         f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
@@ -147,5 +149,7 @@ def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's
 
 
 def _begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's connection
-    if not connection.get_execution_options().get(SINGLE):
+    alone = bool(connection.get_execution_options().get(SINGLE))
+    connection.connection.driver_connection.use(inline=alone, wait=LOOP_WAIT if alone else THREAD_WAIT)
+    if not alone:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -34,8 +34,10 @@ Work: TypeAlias = "Callable[[sqlite3.Connection, int], T]"
 Outcome: TypeAlias = "tuple[object, Exception | None]"
 """What a transaction returned, or what it raised."""
 
-SQLITE_WAIT = 10_000
-"""Milliseconds that a statement of SQLAlchemy waits for somebody who has the file locked from outside."""
+THREAD_WAIT = 10_000
+"""Milliseconds that a statement in the thread waits for somebody who has the file locked from outside."""
+LOOP_WAIT = 50
+"""The same of a single statement in the event loop. A transaction here does not wait, and is begun anew later."""
 MOST = 16
 """Transactions between two turns of everybody else on the event loop."""
 
@@ -75,20 +77,37 @@ ON CONFLICT (session, key) DO UPDATE SET kind = excluded.kind, body = excluded.b
 
 
 class Connection(aiosqlite.Connection):
-    """A connection that whoever has it to himself may also use without its thread."""
+    """A connection that whoever has it to himself may also use without its thread.
+
+    Handing a statement to the thread and back takes longer than most statements, and as long as it is under way,
+    everybody else waits for the connection.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__(lambda: sqlite3.connect(path, check_same_thread=False), iter_chunk_size=64)
         # A process that ends by an error must not wait for this thread; before 0.22 the connection is the thread.
         cast("Thread", getattr(self, "_thread", self)).daemon = True
+        self._inline = False
+
+    async def _execute(self, fn: Callable[..., object], *args: object, **kwargs: object) -> object:
+        """Do what the driver would have its thread do."""
+        if self._inline:
+            return fn(*args, **kwargs)
+        return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Open it."""
         return cast("Generator[Any, None, Self]", super().__await__())
 
-    @property
-    def database(self) -> sqlite3.Connection:
-        """What is behind it."""
+    def use(self, *, inline: bool, wait: int) -> sqlite3.Connection:
+        """Begin to use it; returns what is behind it.
+
+        Args:
+            inline: Whether statements of SQLAlchemy run right in the event loop.
+            wait: Milliseconds for somebody who has the file locked from outside.
+        """
+        self._inline = inline
+        self._conn.execute(f"PRAGMA busy_timeout = {wait}")
         return self._conn
 
 
@@ -191,12 +210,8 @@ class SqliteLedger:
         # Of the pool, and nothing more: a connection of SQLAlchemy would cost as much as a transition.
         connection = await self._engine.raw_connection()
         try:
-            database = cast("Connection", connection.driver_connection).database
-            database.execute(
-                "PRAGMA busy_timeout = 0"
-            )  # whoever has the file locked from outside is not waited for here
+            database = cast("Connection", connection.driver_connection).use(inline=True, wait=0)
             outcomes = [_outcome(database, work, self._clock) for work in works]
-            database.execute(f"PRAGMA busy_timeout = {SQLITE_WAIT}")
         finally:
             await greenlet_spawn(connection.close)
         await asyncio.sleep(0)

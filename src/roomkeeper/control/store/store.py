@@ -84,7 +84,7 @@ class Store:
     """
 
     def __init__(self, engine: AsyncEngine, *, clock: Callable[[], int] | None = None) -> None:
-        self._engine = single(engine)
+        self._engine, self._slow = single(engine), engine
         self.postgres = engine.dialect.name == "postgresql"
         self._read = Read()
         self._ledger: Ledger = (PostgresLedger if self.postgres else SqliteLedger)(engine, clock)
@@ -199,7 +199,7 @@ class Store:
         return await self._ledger.now()
 
     async def _all(self, query: sa.Select[tuple[str, str, str]]) -> list[Session]:
-        async with self._engine.connect() as connection:
+        async with self._slow.connect() as connection:
             rows = (await connection.execute(query.order_by(sessions.c.opened_at))).all()
         return [self._read.session(row.id, row.body, row.policy) for row in rows]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from roomkeeper.control.store import engine as engines
-from roomkeeper.control.store.engine import open_engine
+from roomkeeper.control.store.engine import open_engine, single
 from roomkeeper.control.store.store import Store
 from roomkeeper.control.store.tables import metadata
 from roomkeeper.lifecycle.events import Noted, SessionOpened
@@ -56,6 +59,19 @@ async def test_a_file_that_is_locked_from_outside_is_waited_for_and_nothing_else
         assert time.perf_counter() - begun >= LOCKED_FOR
         assert await pausing < LOCKED_FOR / 2
         assert len(await store.journal("S_1")) == 2
+
+
+async def test_a_single_statement_runs_in_the_event_loop_and_a_longer_block_in_its_thread(tmp_path: Path) -> None:
+    async with open_engine(f"sqlite:///{tmp_path / 'roomkeeper.db'}") as engine:
+        threads: list[int] = []
+        async with engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            await driver.create_function("note", 0, lambda: threads.append(threading.get_ident()))
+        for each in (single(engine), engine):
+            async with each.connect() as connection:
+                await connection.execute(sa.text("SELECT note()"))
+    assert threads[0] == threading.get_ident() != threads[1]
 
 
 async def test_the_log_is_worked_into_the_file_while_it_is_open(
