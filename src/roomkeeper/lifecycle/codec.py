@@ -78,6 +78,14 @@ def dump_body(session: Session) -> dict[str, Json]:
     return {"v": VERSION, "type": Session.__name__, **_body_writer()(session)}
 
 
+def body_values(session: Session) -> dict[str, object]:
+    """Return what `dump_body` does, for a writer of JSON that takes dataclasses, tuples and enumerations."""
+    timers = {str(kind): at for kind, at in session.timers.items()}
+    values = {"v": VERSION, "type": Session.__name__, **vars(session), "timers": timers}
+    del values["policy"]
+    return values
+
+
 def load_body(data: Mapping[str, Json], policy: Policy) -> Session:
     """Read a session that `dump_body` wrote, or `dump_session`; the policy is the given one.
 

@@ -48,6 +48,7 @@ live, this event leaves it live or makes it holding. A `Never` says why the even
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from roomkeeper.errors import IllegalCall
@@ -180,7 +181,12 @@ def legal(state: State, key: type[Event] | TimerKind) -> frozenset[State] | Neve
         The states it may lead to, or why nothing changes.
     """
     cell = TABLE[key][COLUMNS.index(state)]
-    return cell if isinstance(cell, Never) else frozenset(_LETTERS[letter] for letter in cell.split())
+    return cell if isinstance(cell, Never) else _states(cell)
+
+
+@cache
+def _states(cell: str) -> frozenset[State]:
+    return frozenset(_LETTERS[letter] for letter in cell.split())
 
 
 def begin(opened: SessionOpened) -> tuple[Session, tuple[Action, ...]]:

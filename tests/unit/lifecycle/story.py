@@ -5,8 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+
 from roomkeeper.lifecycle.actions import Ignored, LookAtRoom
-from roomkeeper.lifecycle.codec import dump_action, dump_event, dump_session, load_action, load_event, load_session
+from roomkeeper.lifecycle.codec import (
+    body_values,
+    dump_action,
+    dump_body,
+    dump_event,
+    dump_session,
+    load_action,
+    load_event,
+    load_session,
+)
 from roomkeeper.lifecycle.events import (
     AgentAttached,
     ParticipantJoined,
@@ -83,6 +94,7 @@ class Story:
         self.ever += self.actions
         assert load_event(dump_event(event)) == event
         assert load_session(dump_session(self.session)) == self.session
+        assert orjson.loads(orjson.dumps(body_values(self.session))) == dump_body(self.session)
         assert [load_action(dump_action(action)) for action in self.actions] == list(self.actions)
         return self.actions
 

@@ -31,7 +31,7 @@ from roomkeeper.lifecycle.actions import (
     Warn,
     WriteRoomState,
 )
-from roomkeeper.lifecycle.codec import dump_action, dump_body, dump_event, load_body
+from roomkeeper.lifecycle.codec import body_values, dump_action, dump_body, dump_event, load_body
 from roomkeeper.lifecycle.policy import plain, read_policy
 
 if TYPE_CHECKING:
@@ -48,12 +48,17 @@ ALARM = "timer"
 _patiently: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-def to_json(value: object) -> str:
-    """Write JSON."""
+def to_json(value: object, patiently: Callable[[], object] | None = None) -> str:
+    """Write JSON.
+
+    Args:
+        value: What the fast writer takes, dataclasses among it.
+        patiently: Returns the same as plain JSON, where `value` is not that.
+    """
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # halves of characters, integers of more than 64 bits: rare, and somebody said them
-        return _patiently(value)
+        return _patiently(value if patiently is None else patiently())
 
 
 class Read:
@@ -98,7 +103,7 @@ def session_of(body: str, policy: str) -> Session:
 
 def body_of(session: Session) -> str:
     """Write what moves of a session."""
-    return to_json(dump_body(session))
+    return to_json(body_values(session), lambda: dump_body(session))
 
 
 def policy_of(session: Session) -> str:
