@@ -173,7 +173,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "a_receiver_away_for_45_seconds_and_the_server_restarted": a_receiver_away_for_45_seconds_and_the_server_restarted,
     "a_network_lost_for_25_seconds": partial(a_network_lost_for, seconds=25, within=10, unnoticed=False),
     "a_network_lost_for_15_seconds": partial(a_network_lost_for, seconds=15, within=15, unnoticed=False),
-    "a_network_lost_for_5_seconds": partial(a_network_lost_for, seconds=5, within=3, unnoticed=True),
+    "a_network_lost_for_5_seconds": partial(a_network_lost_for, seconds=5, within=6, unnoticed=True),
     **{f"a_killed_{what}": partial(an_agent_killed, what=what) for what in ("job", "worker")},
     **{f"a_deletion_that_was_missed_{path}": partial(a_deletion_that_was_missed, path=path) for path in PATHS},
     **{f"a_signal_lost_for_8_seconds_{path}": partial(a_signal_lost_for_8_seconds, path=path) for path in PATHS},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SignalPath = Literal["v0", "v1"]
 """`v0` has two peer connections and signals on `/rtc`, `v1` has one and signals on `/rtc/v1`."""
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds to wait for what happens at once."""
 
 

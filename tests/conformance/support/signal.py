@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.conformance.support.server import Server
 
 PROTOCOL = 16
-PATIENCE = 5.0
+PATIENCE = 10.0
 Encoding = Literal["plain", "gzip"]
 
 
