@@ -2,12 +2,14 @@
 
 An agent has no ears and no voice: it holds a conversation with itself, in text, and goes on where the one before it was
 lost. What it has said it notes in a file of its own (`CHAOS_NOTES`), after its journal has it; so whatever is in these
-files must be in the report. The metadata of a job says how its agent ends, and after how many seconds.
+files must be in the report. What it says after its journal was closed, since another agent is in charge or the session
+is over, is nobody's. The metadata of a job says how its agent ends, and after how many seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -20,6 +22,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConn
 from livekit.agents.voice.room_io import RoomOptions
 
 import roomkeeper
+from roomkeeper.agent import spool
 from tests.chaos.planes import KEPT, STOCK
 
 PACE = 0.4
@@ -80,7 +83,9 @@ async def talk(ctx: JobContext) -> None:
                 await session.generate_reply(user_input=words)
             except RuntimeError:  # it has closed meanwhile
                 return
-            if any(words in (message.text_content or "") for message in session.history.messages()):
+            known = any(words in (message.text_content or "") for message in session.history.messages())
+            spooled = _spooled(ctx.job.id)
+            if known and (words in spooled or not _is_closed(spooled)):
                 said.write(f"{words}\n")
             if time.monotonic() - began > plan["ends_after"]:
                 break
@@ -89,6 +94,18 @@ async def talk(ctx: JobContext) -> None:
         roomkeeper.end("completed", detail="all said")
     elif plan["ends"]:
         ctx.shutdown()
+
+
+def _spooled(job: str) -> str:
+    """What a job's journal has; empty if it was shipped, and is over."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path(os.environ["ROOMKEEPER_SPOOL"], f"{job}{spool.SUFFIX}").read_text()
+    return ""
+
+
+def _is_closed(spooled: str) -> bool:
+    lines = spooled.splitlines()
+    return not lines or json.loads(lines[-1]).get("type") == spool.DONE
 
 
 def _agent() -> Agent:
