@@ -56,6 +56,7 @@ def attached(step: Step, event: AgentAttached) -> None:
         step.act(AcceptJob(job=event.job, epoch=place.number, resumed=place.number > 1, muted=False))
         if session.is_present(event.identity):
             _take_charge(step)
+        presence.expect_again(step)
         presence.resolve(step)
     else:
         _fence(step, event)

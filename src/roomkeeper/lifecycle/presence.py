@@ -72,6 +72,13 @@ def await_agent(step: Step) -> None:
         dispatch(step, first=session.room_is_new and session.dispatcher is Dispatcher.ROOM)
 
 
+def expect_again(step: Step) -> None:
+    """An agent has reported while the room was looked at because none came: it has that time again, to join."""
+    session = step.session
+    if session.look is not None and session.look.why is TimerKind.AGENT:
+        step.session = replace(session, look=None)
+
+
 def recent_losses(session: Session, now: int) -> tuple[int, ...]:
     """When agents were lost, as far back as the policy looks."""
     window = bounds.millis(session.policy.recover_window)

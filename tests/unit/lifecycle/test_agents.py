@@ -293,6 +293,29 @@ def test_a_replacement_that_attaches_and_never_joins_is_given_up(talk: Story) ->
     assert talk.session.current == 3
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_agent_that_reports_just_before_it_is_given_up_has_time_to_join(*, first: bool) -> None:
+    story = Story({"agent_timeout": 20})
+    if first:
+        story.room()
+        story.user()
+    else:
+        story.live()
+        story.agent_leaves(raw="CONNECTION_TIMEOUT")
+    waits = story.state()
+    story.wait(21)
+    assert story.looks_for() is TimerKind.AGENT
+    epoch = story.session.current
+
+    story(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=epoch))
+    story.wait(15)
+    story.look()
+
+    assert (story.state(), story.session.current, story.session.agent.job) == (waits, epoch, "AJ_2")
+    story.agent("AJ_2", epoch=epoch)
+    assert story.state() is State.LIVE
+
+
 def test_nobody_is_dispatched_any_more_while_the_last_word_of_the_lost_agent_is_awaited() -> None:
     story = Story({"recover.attempts": 0})
     story.live()
