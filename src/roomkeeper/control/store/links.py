@@ -115,6 +115,7 @@ class LinkStore:
             jobs.c.worker == worker, jobs.c.watched.is_(True), jobs.c.silent_until.is_(None)
         )
         async with self._engine.begin() as transaction:
+            await self._live(transaction, now)  # a replica that has just started would be taken for dead
             await transaction.execute(insert.on_conflict_do_update(index_elements=["worker"], set_=row))
             await transaction.execute(unheard.values(silent_until=now + GRACE))
 

@@ -230,6 +230,16 @@ async def test_a_replica_that_resigns_is_succeeded_at_once(engine: AsyncEngine, 
 
 
 @postgres_only
+async def test_a_replica_that_has_just_started_is_not_taken_for_dead(
+    engine: AsyncEngine, clock: Clock, store: Store
+) -> None:
+    one, two = LinkStore(engine, store, "one"), LinkStore(engine, store, "two")
+    await two.greet("worker-1", "c1")  # before its first round
+    assert await one.watch() == ([], [])
+    assert await two.beat("worker-1", "c1")
+
+
+@postgres_only
 async def test_what_was_said_while_a_replica_was_taken_for_dead_is_told_after_all(
     engine: AsyncEngine, clock: Clock
 ) -> None:
