@@ -216,4 +216,6 @@ if __name__ == "__main__":
     possible = RUNNING if "LIVEKIT_URL" in os.environ else KINDS
     fitting = [each for each in possible if given.kind in {None, each[0]} and given.strict in {None, each[1]}]
     chosen = range(given.seed, given.seed + given.runs)
-    sys.exit(bool(asyncio.run(matrix(chosen, fitting, together=given.together, houses=given.houses))))
+    # A server that somebody else runs posts its webhooks to one port.
+    most = 1 if "LIVEKIT_URL" in os.environ and "ROOMKEEPER_TEST_WEBHOOK_PORT" in os.environ else given.houses
+    sys.exit(bool(asyncio.run(matrix(chosen, fitting, together=given.together, houses=most))))

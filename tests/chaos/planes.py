@@ -120,7 +120,7 @@ class PlaneProcess:
 
     def tail(self, most: int = 3000) -> str:
         """Return the end of its log, so many characters."""
-        return self._log.read_text(errors="replace")[-most:]
+        return self._log.read_text(errors="replace")[-most:] if self._log.exists() else ""
 
 
 class Receiver:

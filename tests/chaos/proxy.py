@@ -81,6 +81,8 @@ class Proxy:
 
     async def _pass_on(self, body: bytes, authorization: str) -> int:
         assert self._http is not None
+        if not self._hooks:
+            return 503  # somebody else's server tells of what was before
         headers = {"authorization": authorization, "content-type": "application/webhook+json"}
         try:
             async with self._http.post(self._chance.choice(self._hooks), data=body, headers=headers) as answer:
