@@ -119,16 +119,18 @@ class Block:
     Attributes:
         seconds: How long it was, without its waits for a core.
         over: When it was over.
+        worked: Seconds that its thread worked meanwhile, and in the 10 ms before.
     """
 
     seconds: float
     over: float
+    worked: float = 0.0
 
-    def beyond(self, others: Iterable[Block]) -> float:
-        """Returns the seconds of it that none of these share."""
+    def shared(self, others: Iterable[Block]) -> float:
+        """Returns the seconds of it that these share."""
         begun = self.over - self.seconds
-        shared = sum(max(0.0, min(self.over, other.over) - max(begun, other.over - other.seconds)) for other in others)
-        return max(0.0, self.seconds - shared)
+        both = (min(self.over, other.over) - max(begun, other.over - other.seconds) for other in others)
+        return min(self.seconds, sum(max(0.0, each) for each in both))
 
     @staticmethod
     def in_log(line: str) -> Block | None:
@@ -136,25 +138,56 @@ class Block:
         entry = json.loads(line) if line.startswith("{") else {}
         if entry.get("message") != HELD_UP:
             return None
-        return Block(entry["milliseconds"] / 1000, datetime.fromisoformat(entry["at"]).timestamp())
+        over = datetime.fromisoformat(entry["at"]).timestamp()
+        return Block(entry["milliseconds"] / 1000, over, entry["worked_milliseconds"] / 1000)
+
+
+@dataclass(slots=True)
+class Beside:
+    """What a process beside a server saw.
+
+    Attributes:
+        held: When it was itself held up.
+        calls: When the server slept in a call of the kernel instead of waiting for events.
+        waited: Seconds that the server was seen to wait for events; 0 where the kernel does not show it.
+    """
+
+    held: list[Block] = field(default_factory=list)
+    calls: list[Block] = field(default_factory=list)
+    waited: float = 0.0
+
+    def own(self, block: Block) -> float:
+        """Returns the seconds of a server's block that it has itself to blame for: its work, and calls it slept in.
+
+        What this process was held up with it, the machine held up. In the rest the server waited for events and was
+        woken late, or was not run: no counter of Linux shows that of a virtual machine. Where the kernel does not show
+        calls, that rest counts.
+        """
+        alone = block.seconds - block.shared(self.held)
+        return min(alone, block.worked + block.shared(self.calls)) if self.waited else alone
 
 
 class Idle:
-    """A process on a server's cores that only watches its event loop (`bench.sfu.idle`).
-
-    A machine that wakes a sleeper late wakes both late at the same time; a server that is busy holds up itself alone.
+    """A process on a server's cores that only watches the server and itself (`bench.sfu.idle`).
 
     Args:
         target: The server.
     """
 
     def __init__(self, target: Target) -> None:
-        command = (sys.executable, "-m", "bench.sfu.idle")
+        server = str(target.process.pid) if target.process is not None else "0"
+        command = (sys.executable, "-m", "bench.sfu.idle", server)
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if target.process is not None and hasattr(target.process, "cpu_affinity"):
             psutil.Process(self._process.pid).cpu_affinity(target.process.cpu_affinity())
 
-    def end(self) -> list[Block]:
-        """Ends it; returns the times for which it was held up."""
-        lines = self._process.communicate(timeout=10)[0].splitlines()
-        return [Block(seconds, over) for over, seconds in (map(float, line.split()) for line in lines)]
+    def end(self) -> Beside:
+        """Ends it; returns what it saw."""
+        seen = Beside()
+        for line in self._process.communicate(timeout=10)[0].splitlines():
+            what, over, seconds = line.split()[:3]
+            if what == "seen":
+                seen.waited = float(seconds)
+            else:
+                (seen.held if what == "held" else seen.calls).append(Block(float(seconds), float(over)))
+        return seen

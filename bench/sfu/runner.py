@@ -16,7 +16,7 @@ import psutil
 
 from bench.sfu import clients, plan
 from bench.sfu.figures import Figures
-from bench.sfu.probe import Block, Idle, Waits, loop, watching
+from bench.sfu.probe import Beside, Block, Idle, Waits, loop, watching
 from bench.sfu.target import Usage
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Runner:
         try:
             await self._measure()
         finally:
-            blocks = idle.end()
+            beside = idle.end()
         for subject in self.subjects:
-            self._waits(subject, blocks)
+            self._waits(subject, beside)
 
     async def _measure(self) -> None:
         for subject in self.subjects:
@@ -155,7 +155,7 @@ class Runner:
             note = f"from a share of {CHURN_WARM:g} of the rooms on"
             figures.add("own memory left behind", "MB/room", left, limit=plan.LEFT_LIMIT, note=note)
 
-    def _waits(self, subject: Subject, idle: list[Block]) -> None:
+    def _waits(self, subject: Subject, beside: Beside) -> None:
         figures, waits, limit = subject.figures, subject.waits, plan.BLOCKED_LIMIT
         figures.add("ping under load", "ms", *waits.pings)
         figures.add("the pinger's own delay", "ms", *waits.own, note="the machine's share of it")
@@ -165,14 +165,19 @@ class Runner:
         told = [block for line in subject.target.log if (block := Block.in_log(line)) is not None]
         # What is within the limit is not in the log; what the log has not, nobody excuses.
         known = told and len(told) >= account.blocked
-        own = [block.beyond(idle) * 1000 for block in told] if known else [account.longest_block]
+        own = [beside.own(block) * 1000 for block in told] if known else [account.longest_block]
         note = f"{account.blocked} of {account.looks} looks above {limit:g} ms"
         figures.add("event loop blocked, longest", "ms", account.longest_block, note=note)
-        note = "without what an idle process on the same cores had at the same time"
+        note = "its work, and calls it slept in, that held up no idle process on the same cores"
         figures.add("event loop blocked by itself", "ms", *own, limit=limit, judged="max", note=note)
+        if told:
+            figures.add("worked in these blocks", "ms", *(block.worked * 1000 for block in told))
+        slept = max((block.seconds * 1000 for block in beside.calls), default=0.0)
+        note = f"looked at every 2 ms; {beside.waited:.0f} s in waiting for events"
+        figures.add("slept in a call, at one look", "ms", slept, note=note)
         note = f"{account.late} looks above {limit:g} ms; with the waits for a core"
         figures.add("event loop late, longest", "ms", account.longest_lag, note=note)
-        longest = max((block.seconds * 1000 for block in idle), default=0.0)
+        longest = max((block.seconds * 1000 for block in beside.held), default=0.0)
         figures.add("the idle process blocked, longest", "ms", longest)
         figures.add("taken by the host meanwhile", "ms", (_stolen() - self._stolen) * 1000, note="of all cores")
 

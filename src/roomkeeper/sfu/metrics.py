@@ -131,19 +131,20 @@ class Metrics(Collector):
         signal.add_metric(["sent"], self.signal_sent)
         yield signal
 
-    async def watch_loop(self, tell: Callable[[float], None], above: float = HELD_UP) -> None:
+    async def watch_loop(self, tell: Callable[[float, float], None], above: float = HELD_UP) -> None:
         """Look at the event loop's lag until cancelled.
 
         What comes late was held up, or the machine woke it late: virtual machines do. Only another process on the same
         core can tell (`bench/sfu`).
 
         Args:
-            tell: Is given the seconds of each time without the waits for a core, if they are more than `above`.
+            tell: Is given the seconds of each time without the waits for a core, if they are more than `above`, and
+                the seconds that this thread has worked since the look before.
             above: Seconds.
         """
         with _core_waits() as waited_for_core:
             while True:
-                waited = waited_for_core()
+                waited, worked = waited_for_core(), time.thread_time()
                 # Not the loop's own clock, which stands still while the loop is held up.
                 due = time.perf_counter() + LAG_INTERVAL
                 await asyncio.sleep(LAG_INTERVAL)
@@ -154,7 +155,7 @@ class Metrics(Collector):
                 self.longest_lag = max(self.longest_lag, lag)
                 self.longest_block = max(self.longest_block, blocked)
                 if blocked > above:
-                    tell(blocked)
+                    tell(blocked, time.thread_time() - worked)
 
     async def endpoint(self, request: Request) -> Response:
         """Answer `GET /metrics`."""

@@ -169,8 +169,9 @@ def _measure(metrics: Metrics, rooms: Rooms, workers: Workers, webhooks: Webhook
     metrics.counter("data_bytes_sent", "Bytes of data packets to participants", lambda: rooms.delivered_bytes)
 
 
-def _held_up(seconds: float) -> None:
-    logger.warning("the event loop was held up", extra={"milliseconds": round(seconds * 1000, 1)})
+def _held_up(seconds: float, worked: float) -> None:
+    extra = {"milliseconds": round(seconds * 1000, 1), "worked_milliseconds": round(worked * 1000, 1)}
+    logger.warning("the event loop was held up", extra=extra)
 
 
 def _webhook_dir(config: SfuConfig) -> Path | None:

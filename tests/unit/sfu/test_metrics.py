@@ -59,8 +59,8 @@ async def test_what_was_counted_is_shown() -> None:
 
 async def test_a_loop_that_is_held_up_is_seen() -> None:
     metrics = Metrics()
-    told: list[float] = []
-    watching = asyncio.create_task(metrics.watch_loop(told.append))
+    told: list[tuple[float, float]] = []
+    watching = asyncio.create_task(metrics.watch_loop(lambda *seconds: told.append(seconds)))
     await asyncio.sleep(0)
     time.sleep(0.15)
     await asyncio.sleep(0.1)
@@ -70,7 +70,8 @@ async def test_a_loop_that_is_held_up_is_seen() -> None:
     shown = await scrape(metrics)
     assert 0.09 < shown["roomkeeper_sfu_event_loop_longest_lag_seconds"] == metrics.longest_lag
     assert 0.09 < shown["roomkeeper_sfu_event_loop_longest_block_seconds"] <= metrics.longest_lag
-    assert told == [metrics.longest_block]
+    assert [blocked for blocked, _ in told] == [metrics.longest_block]
+    assert told[0][1] < 0.09, "sleeping is no work"
     assert shown["roomkeeper_sfu_event_loop_lag_seconds_count"] >= 1
     assert shown["roomkeeper_sfu_event_loop_blocked_seconds_count"] >= 1
 
