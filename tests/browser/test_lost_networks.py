@@ -98,7 +98,8 @@ async def test_a_lost_network_is_said_its_return_is_used_and_nothing_has_ended(
     mended_at = time.time()
     await mend(ada, media, signal)
     back = await ada.shows("live", BACK_WITHIN)
-    assert await shown_between(ada, said_at, mended_at) == {"reconnecting"}
+    states = [(state, round(at / 1000 - lost_at, 1)) for state, at in await ada.states()]
+    assert await shown_between(ada, said_at, mended_at) == {"reconnecting"}, str(states)
     await expect(ada.log).to_contain_text("old clocks")
     await ada.is_asked("proud")
     assert not OVER & {state for state, _ in await ada.states()}

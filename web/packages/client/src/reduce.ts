@@ -92,7 +92,8 @@ export function replay(events: Iterable<Happened>): Model {
 }
 
 function connected(model: Model, { at, sid }: Event<"Connected" | "ConnectionRestored">): Facts {
-  const known: Facts = { link: { is: "connected" }, flow: null, stalledSince: null };
+  // livekit-client also says so of a connection on which nothing arrives yet: what stands still does until something does.
+  const known: Facts = { link: { is: "connected" } };
   return sid === null ? known : { ...known, ...inRoom({ ...model, ...known }, { at, sid }) };
 }
 

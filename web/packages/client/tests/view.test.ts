@@ -228,6 +228,30 @@ describe("what happened makes the view", () => {
       [...live, received(10, 7), received(10 + STALL_MS, 7), { ...interrupted, at: 9_000 }],
       { state: "reconnecting", since: 10 },
     ],
+    [
+      "the client is back before anything arrives",
+      [
+        ...live,
+        received(10, 7),
+        received(10 + STALL_MS, 7),
+        { ...interrupted, at: 9_000 },
+        restored,
+        received(9_100, 7),
+      ],
+      { state: "reconnecting", since: 10 },
+    ],
+    [
+      "the client is back, and then something arrives",
+      [
+        ...live,
+        received(10, 7),
+        received(10 + STALL_MS, 7),
+        { ...interrupted, at: 9_000 },
+        restored,
+        received(9_100, 8),
+      ],
+      { state: "live" },
+    ],
     ["the microphone fails", [...live, { type: "MicrophoneFailed", at: 4 }], { state: "blocked", cause: "microphone" }],
     [
       "the user types instead",
