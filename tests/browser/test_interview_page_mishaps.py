@@ -88,8 +88,8 @@ async def test_a_muted_microphone_reaches_nobody_and_another_one_can_be_chosen(
         await listener.hears_speech()
 
         microphones = ada.page.get_by_label("Microphone", exact=True)
+        await expect(microphones.get_by_role("option").nth(1)).to_be_attached()  # the page has listed the devices
         names = await microphones.get_by_role("option").all_inner_texts()
-        assert len(names) > 1
         await microphones.select_option(label=names[-1])
         await listener.hears_speech()
         await expect(microphones.get_by_role("option", selected=True)).to_have_text(names[-1])
