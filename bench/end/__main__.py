@@ -12,9 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.end.processes import control_plane, free_port, worker
+from bench.end.processes import control_plane, worker
 from bench.end.talks import talk
 from roomkeeper.testing.room_server import room_server
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from bench.end.talks import Outcome

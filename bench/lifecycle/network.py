@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -172,21 +171,3 @@ async def network(port: int, udp_port: int) -> AsyncIterator[Network]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await near.close()
-
-
-def free_udp_port() -> int:
-    """Find a port that is free for UDP at both addresses, and for TCP."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there,
-        ):
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            try:
-                here.bind(("127.0.0.1", port))
-                there.bind((HOST, port))
-            except OSError:
-                continue
-            return port

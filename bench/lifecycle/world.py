@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -20,10 +19,11 @@ import aiohttp
 import jwt
 from livekit import api
 
-from bench.lifecycle.network import HOST, free_udp_port, network
+from bench.lifecycle.network import HOST, network
 from bench.lifecycle.receiver import SECRET, Receiver
 from bench.lifecycle.user import User
 from roomkeeper.testing.room_server import RoomServer, room_server
+from tests.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +150,7 @@ class World:
 
     async def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        port = _free_port()
+        port = free_port()
         if self.kept:
             self._url = f"http://127.0.0.1:{port}"
         await self._start_server()
@@ -173,7 +173,7 @@ class World:
             flags += ["--webhook", f"{self._url}/webhooks/livekit"]
         udp_port = 0
         if self._lossy:
-            settings, udp_port = self._folder / "sfu.toml", free_udp_port()
+            settings, udp_port = self._folder / "sfu.toml", free_port(hosts=(LOOPBACK, HOST))
             settings.write_text(f'[sfu]\nadvertise = ["{HOST}"]\n')
             flags += ["--config", str(settings), "--udp-port", str(udp_port)]
         self.server = self._stack.enter_context(room_server(*flags))
@@ -278,9 +278,3 @@ class World:
         token = api.AccessToken(self.server.api_key, self.server.api_secret)
         token = token.with_grants(api.VideoGrants(room_admin=True))
         return aiohttp.ClientSession(self._url, headers={"Authorization": f"Bearer {token.to_jwt()}"})
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

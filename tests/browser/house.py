@@ -20,7 +20,8 @@ import psutil
 from livekit import api
 
 from tests.conformance.support.relay import RELAY_HOST
-from tests.conformance.support.server import Options, Server, ServerProcess, free_port
+from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

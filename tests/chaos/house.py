@@ -17,7 +17,8 @@ from livekit import api
 from tests.chaos.planes import AGENT, KEPT, STOCK, PlaneProcess
 from tests.chaos.processes import Inbox, Program, WorkerProgram, agents_of, ours, signal_process
 from tests.chaos.proxy import Proxy
-from tests.conformance.support.server import Options, Server, ServerProcess, free_port
+from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     import random

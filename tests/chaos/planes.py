@@ -15,7 +15,8 @@ import aiohttp
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from tests.conformance.support.server import KEY, SECRET, free_port
+from tests.conformance.support.server import KEY, SECRET
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,8 @@ from livekit import api
 
 from roomkeeper.wire.webhooks import encode, sign
 from tests.chaos.world import RoomServer
-from tests.conformance.support.server import KEY, SECRET, free_port
+from tests.conformance.support.server import KEY, SECRET
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     import random

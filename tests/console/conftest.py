@@ -19,8 +19,9 @@ from roomkeeper.control.config import ControlConfig
 from roomkeeper.control.plane import run_plane
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.wire.signin import sign_in
-from tests.conformance.support.server import Options, ServerProcess, free_port
+from tests.conformance.support.server import Options, ServerProcess
 from tests.control.conftest import AGENT, House
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

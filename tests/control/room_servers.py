@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from livekit import api
 
 from tests.conformance.support import server as own
-from tests.conformance.support.server import Options, Server, ServerProcess, free_port
+from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

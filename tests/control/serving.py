@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.conformance.support.server import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

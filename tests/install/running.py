@@ -18,6 +18,8 @@ from uuid import uuid4
 
 from livekit import rtc
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
@@ -69,10 +71,7 @@ class Ports:
     """Three ports that are free now."""
 
     def __init__(self) -> None:
-        with socket.socket() as page, socket.socket() as sfu, socket.socket() as udp:
-            for each in (page, sfu, udp):
-                each.bind(("127.0.0.1", 0))
-            self.page, self.sfu, self.udp = (int(each.getsockname()[1]) for each in (page, sfu, udp))
+        self.page, self.sfu, self.udp = free_port(), free_port(), free_port()
 
     @property
     def flags(self) -> tuple[str, ...]:

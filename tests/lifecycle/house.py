@@ -26,7 +26,8 @@ from roomkeeper.wire.claims import Claims, VideoGrants
 from roomkeeper.wire.tokens import mint
 from tests.agent.workers import worker
 from tests.conformance.support.clients import Client
-from tests.conformance.support.server import Options, Server, ServerProcess, free_port
+from tests.conformance.support.server import Options, Server, ServerProcess
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

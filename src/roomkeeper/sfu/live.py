@@ -220,7 +220,7 @@ class LiveRoom:
     # -- what happens by itself ---------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Judges silences and timeouts (called each second)."""
+        """Judges silences and timeouts (called each tick)."""
         for session in list(self.sessions.values()):
             session.tick()
         self.apply(self.room.tick(self.wall()))

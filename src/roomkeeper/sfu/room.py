@@ -220,7 +220,7 @@ class Room:
         return [*effects, Publicize("room_finished", self.describe()), CloseRoom(reason)]
 
     def tick(self, now: float) -> list[Effect]:
-        """Closes the room when its timeout has run out (facts A: "Closing"; called each second)."""
+        """Closes the room when its timeout has run out (facts A: "Closing"; called each tick)."""
         if any(not p.dependent for p in self.participants.values()):
             return []
         if self.joined_once and self.last_left_at is not None:

@@ -301,7 +301,7 @@ class Session:
         await self.connection.close()
 
     def tick(self) -> None:
-        """Judges the session by its silences (called each second)."""
+        """Judges the session by its silences (called each tick)."""
         now = self._stack.now()
         if self.closed:
             return

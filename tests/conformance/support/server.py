@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from livekit import api
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,26 +96,6 @@ class Options:
     udp_port: int | None = None
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def free_media_port() -> int:
-    """Find a port that is free for UDP and for TCP."""
-    while True:
-        port = free_port()
-        with ExitStack() as stack:
-            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-
-
 @dataclass
 class ServerProcess:
     """A room server of our own; `start()` and `kill()` may alternate, the ports stay.
@@ -135,7 +115,7 @@ class ServerProcess:
 
     def __post_init__(self) -> None:
         self.port = self.options.port or free_port()
-        self.udp_port = self.options.udp_port or free_media_port()
+        self.udp_port = self.options.udp_port or free_port()
 
     @property
     def server(self) -> Server:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from livekit import api
 
-from tests.conformance.support.server import KEY, SECRET, free_port
+from tests.conformance.support.server import KEY, SECRET
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

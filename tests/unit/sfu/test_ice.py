@@ -18,7 +18,7 @@ from roomkeeper.sfu.media.routes import MAX_DATAGRAM
 from roomkeeper.wire.rates import Rate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 class Somewhere:
@@ -240,6 +240,32 @@ async def opened() -> AsyncIterator[MediaPort]:
     yield port
     port.close()
     await asyncio.sleep(0)
+
+
+async def test_any_port_is_one_that_is_free_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    listen, asked = loop.create_server, list[int]()
+
+    async def first_is_taken(factory: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:
+        asked.append(port)
+        if len(asked) > 1:
+            return await listen(factory, host, port)
+        with socket.create_server((host, port)):
+            return await listen(factory, host, port)
+
+    monkeypatch.setattr(loop, "create_server", first_is_taken)
+    port = MediaPort(clock=loop.time)
+    await port.open("127.0.0.1", 0, ("127.0.0.1",))
+    assert len(asked) == 2
+    assert {candidate.port for candidate in port.candidates} == {asked[1]}
+    port.close()
+
+
+async def test_a_port_that_is_asked_for_and_taken_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = MediaPort(clock=asyncio.get_running_loop().time)
+        with pytest.raises(OSError, match="in use"):
+            await port.open("127.0.0.1", other.getsockname()[1], ("127.0.0.1",))
 
 
 async def test_udp_and_tcp_share_one_port_and_answer(opened: MediaPort) -> None:

@@ -176,10 +176,12 @@ def _port(settings: DevSettings, wanted: int | None, usual: int, flag: str) -> i
         return wanted
     if wanted is None and _is_free(settings.host, usual):
         return usual
-    with _socket(settings.host, socket.SOCK_STREAM) as probe:
-        probe.bind((settings.host, 0))
-        free: int = probe.getsockname()[1]
-        return free
+    while True:
+        with _socket(settings.host, socket.SOCK_STREAM) as probe:
+            probe.bind((settings.host, 0))
+            given: int = probe.getsockname()[1]
+        if _is_free(settings.host, given):
+            return given
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -35,6 +35,8 @@ usual 208 KiB hold 90 ms of 30 talking pairs; Linux grants at most `net.core.rme
 USERNAME = 0x0006
 """The STUN attribute (RFC 8489 section 18.3)."""
 _ATTRIBUTE = struct.Struct("!HH")
+ANY_PORT_ATTEMPTS = 16
+"""A port that the system gives for UDP may be taken for TCP; then the next one is tried."""
 RECEIVE_QUEUE = 256
 """DTLS records waiting for one transport; a peer that outruns its own handshake loses the rest."""
 
@@ -237,6 +239,18 @@ class MediaPort(asyncio.DatagramProtocol):
         Raises:
             OSError: The port is taken.
         """
+        attempts = 1 if port else ANY_PORT_ATTEMPTS
+        number = None
+        while number is None:
+            attempts -= 1
+            try:
+                number = await self._bind(host, port)
+            except OSError:
+                if not attempts:
+                    raise
+        self.candidates = tuple(Candidate(kind, address, number) for kind in ("udp", "tcp") for address in advertise)
+
+    async def _bind(self, host: str, port: int) -> int:
         loop = asyncio.get_running_loop()
         udp, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
         udp.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
@@ -246,7 +260,7 @@ class MediaPort(asyncio.DatagramProtocol):
         except OSError:
             udp.close()
             raise
-        self.candidates = tuple(Candidate(kind, address, number) for kind in ("udp", "tcp") for address in advertise)
+        return number
 
     def close(self) -> None:
         """Closes both sockets and every TCP connection."""
