@@ -3,13 +3,15 @@
 1. Items keep the order in which they entered the history: agent by agent, line by line. An item that is written again
    (interrupted, say) keeps its place and gets its last words. A call and its result are one item.
 2. A tool that began and never came back is there without an output; what an agent that died was saying is there as an
-   interrupted message, if no successor has written it down as one.
+   interrupted message, if no successor has written it down as one. What a successor made up for the rest of a spool
+   that had not come yet gives way to that rest, should it come after all.
 3. Whatever a later SDK adds is passed on as it is.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from roomkeeper.lifecycle.events import Noted
 
+_MADE: Final = re.compile(r"(?:heard|transcript)_(?P<job>.+)_\d+")
+"""Ids of what a successor makes of lines that never became an item (`agent/restore.py`)."""
 LATEST: Final = 253_402_300_799.0
 """Unix seconds; the end of the year 9999: what comes after is no time."""
 
@@ -64,9 +68,11 @@ class _Reading:
     heard: list[str] = field(default_factory=list)
     heard_at: int | None = None
     epoch: int = 0
+    jobs: dict[str, int] = field(default_factory=dict)
 
     def take(self, epoch: int, note: Noted) -> None:
         """Take one line."""
+        self.jobs[note.job] = epoch
         if epoch != self.epoch:
             # What the last agent had not finished saying, its successor has written down as an item of its own.
             self.epoch, self.heard, self.heard_at = epoch, [], None
@@ -114,10 +120,22 @@ class _Reading:
             case "function_call_output":
                 self._ended(str(item.get("call_id", "")), item, made)
             case "message":
-                self._put(item, made, _message(item, cut=data.get("cut")))
+                told = _message(item, cut=data.get("cut"))
+                if not self._came_after_all(str(item.get("id")), told):
+                    self._put(item, made, told)
             case _:
                 rest = {name: value for name, value in item.items() if name not in {"id", "type", "created_at"}}
                 self._put(item, made, {"data": rest})
+
+    def _came_after_all(self, name: str, made: Mapping[str, Any]) -> bool:
+        """Whether a successor made this item of the first lines of a sentence that its predecessor's own item tells."""
+        match = _MADE.fullmatch(name)
+        epoch = self.jobs.get(match["job"]) if match else None
+        words = _plain(made["text"])
+        return epoch is not None and any(
+            each["epoch"] == epoch and each.get("role") == made["role"] and words in _plain(each["text"])
+            for each in self.told.items
+        )
 
     def _put(self, item: Mapping[str, Any], at: str | None, told: Mapping[str, Any]) -> None:
         name = item.get("id")
@@ -150,6 +168,8 @@ class _Reading:
     def _ended(self, call: str, data: Mapping[str, Any], at: str | None) -> None:
         line = self._call(call, at)
         line["name"] = line["name"] or data.get("name")
+        if line["ended_at"] is not None and line["epoch"] != self.epoch:
+            return  # a successor that did not know closed it as "outcome unknown"
         line |= {"output": data.get("output"), "is_error": bool(data.get("is_error"))}
         line["ended_at"] = line["ended_at"] or at
 
@@ -166,6 +186,10 @@ def _spoken(part: object) -> str:
     """Return the words of audio content; pictures have none."""
     words = part.get("transcript") if isinstance(part, dict) else None
     return words if isinstance(words, str) else ""
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _parsed(arguments: object) -> object:

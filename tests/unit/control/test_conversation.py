@@ -92,6 +92,32 @@ def test_what_a_successor_has_written_down_is_not_told_twice() -> None:
     assert [(item["text"], item["epoch"]) for item in items] == [("The next", 2)]
 
 
+def made(text: str, *, job: int = 1) -> tuple[int, str, dict[str, Any]]:
+    item = {"type": "message", "role": "assistant", "content": [text], "interrupted": True}
+    return 2, "item", {"item": item | {"id": f"heard_AJ_{job}_3"}}
+
+
+def test_what_a_successor_made_of_a_sentence_gives_way_to_the_sentence_that_came_late() -> None:
+    _, what, late = message("i1", "assistant", "The next  question is hard.")
+    items = told((1, what, late), made("The next question"), made("Something else")).items
+    assert [(item["text"], item["epoch"]) for item in items] == [
+        ("The next  question is hard.", 1),
+        ("Something else", 2),
+    ]
+
+
+def test_what_was_made_of_another_job_stays() -> None:
+    items = told(message("i1", "assistant", "The next question"), made("The next question", job=7)).items
+    assert len(items) == 2
+
+
+def test_what_a_tool_returned_is_not_unknown_because_a_successor_did_not_know() -> None:
+    ended = (1, "tool_ended", {"call_id": "call_1", "output": "found", "is_error": False})
+    closed = (2, "item", {"item": RESULT | {"output": "The outcome is unknown", "is_error": True}})
+    [item] = told(STARTED, ended, closed).items
+    assert (item["output"], item["is_error"]) == ("found", False)
+
+
 def test_a_handoff_and_whatever_comes_tomorrow_are_passed_on() -> None:
     handoff = {"id": "i1", "type": "agent_handoff", "new_agent_id": "closer"}
     [item] = told((1, "item", {"item": handoff})).items
