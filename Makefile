@@ -87,7 +87,7 @@ page: setup chromium ## Lose the page's network for 5 to 60 s and for ever, put 
 	ROOMKEEPER_LONG=1 ROOMKEEPER_END_RUNS=7 $(BIN)/pytest -s tests/browser/test_ends_while_cut_off.py \
 		tests/browser/test_stories.py
 
-bench: setup ## Measure the room server, or BENCH=control, end, lifecycle, console; see bench/
+bench: setup chromium ## Measure the room server, or BENCH=control, end, lifecycle, console; see bench/
 	$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
 wheel: setup ## Build the wheel, pages inside

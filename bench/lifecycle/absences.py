@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from bench.lifecycle.outcome import Outcome
+from bench.lifecycle.tab import Tab, chromium
 from bench.lifecycle.talks import (
     HEARD_WITHIN,
     IDLE,
@@ -51,41 +52,44 @@ STILL_THERE: Final = "Are you still there"
 
 
 async def reload_pages(plan: Plan, folder: Path, *, kept: bool) -> list[Outcome]:
-    """Reload pages at each moment in turn, every other one without LiveKit's Leave frame."""
-    async with World(folder, kept=kept, strict=plan.strict, idle=2) as world:
+    """Reload pages in Chromium at each moment in turn, every other one without LiveKit's Leave frame."""
+    async with World(folder, kept=kept, strict=plan.strict, idle=2) as world, chromium(folder) as browser:
         outcomes = []
         for number in range(plan.times):
             moment, leaves = MOMENTS[number % len(MOMENTS)], bool(number // len(MOMENTS) % 2 ^ number % 2)
-            outcomes.append(await _reload(world, f"talk-{number}", moment, plan.rng, leaves=leaves))
+            tab = Tab(await browser.new_page())
+            try:
+                outcomes.append(await _reload(world, tab, f"talk-{number}", moment, plan.rng, leaves=leaves))
+            finally:
+                await tab.close()
             print(f"  {outcomes[-1]}", file=sys.stderr, flush=True)
         return outcomes
 
 
-async def _reload(world: World, room: str, moment: str, rng: random.Random, *, leaves: bool) -> Outcome:
+async def _reload(world: World, tab: Tab, room: str, moment: str, rng: random.Random, *, leaves: bool) -> Outcome:
     outcome = Outcome(f"{moment}, {'with' if leaves else 'without'} Leave", good=True)
-    before = await world.guest(room, policy={"hold.web": LONG_HOLD})
-    after = await world.guest(room)
-    await before.join()
+    token = await world.token(room, policy={"hold.web": LONG_HOLD})
+    await tab.open(world.server.url, token, leaves=leaves)
+    await tab.joined()
+    user = world.watcher(room, tab)
+    await user.join()
     try:
-        await before.sound()
-        await reach(before, moment, rng)
-        agent = next(iter(before.agents()))
-        if leaves:
-            await before.leave()
-        connected = await after.join()  # without the Leave frame the old connection is still there, and is closed now
-        await after.sound()
-        await after.until(lambda: after.heard_at, HEARD_WITHIN)
-        outcome.took = after.heard_at[0] - connected if after.heard_at else None
-        await after.until(lambda: after.sounding_since(connected), HEARD_WITHIN)
-        await quiet(after)
-        await remembers(after, outcome, before.asked)
-        outcome.check(agent in after.agents(), "another agent, or none")
+        await reach(user, moment, rng)
+        before = set(user.agents())
+        await tab.reload()
+        connected, published = await tab.joined()
+        await user.until(lambda: user.heard_after(published), HEARD_WITHIN)
+        heard = user.heard_after(published)
+        outcome.took = heard - connected if heard else None
+        await user.until(lambda: user.sounding_since(connected), HEARD_WITHIN)
+        await quiet(user)
+        await remembers(user, outcome, list(user.asked))
+        outcome.check(set(user.agents()) == before, "another agent, or none")
         if world.kept:
             await world.end(room)
-            await reported(world, room, outcome, "operator_ended", before.asked + after.asked, epochs=1)
+            await reported(world, room, outcome, "operator_ended", user.asked, epochs=1)
     finally:
-        await before.leave()
-        await after.leave()
+        await user.leave()
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""A user who types, makes a sound, and listens: when does who sound, and what is said?"""
+"""A user who types and listens: when does who sound, and what is said?"""
 
 from __future__ import annotations
 
@@ -119,14 +119,6 @@ class User:
         await self.room.local_participant.send_text(text, topic="lk.chat")
         return at
 
-    async def sound(self) -> None:
-        """Open the microphone, into which somebody hums from now on."""
-        source = rtc.AudioSource(RATE, 1)
-        track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        self._spawn(self._hum(source))
-        await self.room.local_participant.publish_track(track, options)
-
     async def until(self, true: Callable[[], object], within: float) -> bool:
         """Wait until something is true of what was seen and heard; returns whether it became so."""
         with contextlib.suppress(TimeoutError):
@@ -159,6 +151,10 @@ class User:
     def tail_since(self, at: float) -> float:
         """Seconds that were heard of the ends of speeches after a moment."""
         return sum(each > at for voice in self.voices.values() for each in voice.tails) * FRAME
+
+    def heard_after(self, at: float) -> float | None:
+        """When an agent first said after a moment that it hears."""
+        return next((heard for heard in self.heard_at if heard > at), None)
 
     @property
     def is_over(self) -> bool:
@@ -208,12 +204,6 @@ class User:
                 await asyncio.sleep(AGAIN)
             else:
                 return
-
-    async def _hum(self, source: rtc.AudioSource) -> None:
-        at = np.arange(RATE // 50) / RATE
-        wave = (np.sin(2 * np.pi * 300 * at) * 9000).astype(np.int16).tobytes()
-        while True:
-            await source.capture_frame(rtc.AudioFrame(wave, RATE, 1, RATE // 50))
 
     def _subscribed(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:

@@ -21,6 +21,7 @@ from livekit import api
 
 from bench.lifecycle.network import HOST, network
 from bench.lifecycle.receiver import SECRET, Receiver
+from bench.lifecycle.tab import Watcher
 from bench.lifecycle.user import User
 from roomkeeper.testing.room_server import RoomServer, room_server
 from tests.ports import LOOPBACK, free_port
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bench.lifecycle.network import Network
+    from bench.lifecycle.tab import Tab
 
 ROOT: Final = Path(__file__).parents[2]
 AGENT: Final = "talker"
@@ -194,7 +196,7 @@ class World:
             "WORKER": name,
             "CALLS": str(self._folder),
             "ROOMKEEPER_URL": self._url,
-            "ROOMKEEPER_SPOOL": str(self._folder / "spool"),
+            "ROOMKEEPER_SPOOL": str(self._folder / f"spool-{name}"),  # as on machines of their own
         }
         command = [sys.executable, "-m", "bench.lifecycle.worker", "start"]
         return await self._run(name, command, "registered worker", environment)
@@ -228,11 +230,21 @@ class World:
             policy: Of a new session.
         """
         url = self.network.url if self.network is not None else self.server.url
-        token = await self._our_token(room, identity, policy) if self.kept else self._plain_token(room, identity)
+        token = await self.token(room, identity, policy=policy)
         if kind != "standard":
             claims = jwt.decode(token, options={"verify_signature": False})
             token = jwt.encode(claims | {"kind": kind}, self.server.api_secret, algorithm="HS256")
         return User(url, token, stays=stays)
+
+    async def token(self, room: str, identity: str = "ann", *, policy: Mapping[str, object] = {}) -> str:
+        """Return the token of such a guest."""
+        return await self._our_token(room, identity, policy) if self.kept else self._plain_token(room, identity)
+
+    def watcher(self, room: str, tab: Tab) -> Watcher:
+        """Return who watches a tab's user, as a recorder does: hidden, and of no account."""
+        sees = api.VideoGrants(room_join=True, room=room, can_publish=False, hidden=True, recorder=True)
+        token = api.AccessToken(self.server.api_key, self.server.api_secret).with_identity("watcher")
+        return Watcher(self.server.url, token.with_kind("egress").with_grants(sees).to_jwt(), tab)
 
     def _plain_token(self, room: str, identity: str) -> str:
         config = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=AGENT)])
