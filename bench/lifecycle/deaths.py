@@ -12,7 +12,19 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from bench.lifecycle.outcome import Outcome
-from bench.lifecycle.talks import HEARD_WITHIN, IDLE, MOMENTS, SPEAKS, at_once, is_dead, quiet, reach, reported, settle
+from bench.lifecycle.talks import (
+    BEFORE_GREETING,
+    HEARD_WITHIN,
+    IDLE,
+    MOMENTS,
+    SPEAKS,
+    at_once,
+    is_dead,
+    quiet,
+    reach,
+    reported,
+    settle,
+)
 from bench.lifecycle.world import World
 
 if TYPE_CHECKING:
@@ -49,7 +61,8 @@ async def _kill_job(world: World, room: str, moment: str, rng: random.Random) ->
         killed_at = time.perf_counter()
         os.kill(int(attributes["pid"]), signal.SIGKILL)
         await _look(user, outcome, old, killed_at)
-        await _settle(world, user, room, outcome)
+        # An agent that is killed before it has greeted may not have been in charge yet.
+        await _settle(world, user, room, outcome, epochs=0 if moment == BEFORE_GREETING else 2)
     finally:
         await user.leave()
     return outcome
@@ -169,10 +182,10 @@ async def _look(user: User, outcome: Outcome, old: str, since: float) -> None:
     outcome.facts["gone"] = user.gone[old] - since if old in user.gone else None
 
 
-async def _settle(world: World, user: User, room: str, outcome: Outcome) -> None:
+async def _settle(world: World, user: User, room: str, outcome: Outcome, *, epochs: int = 2) -> None:
     if outcome.took is None:
         outcome.notes.append("no agent was heard again")
         if world.kept:
             await world.end(room)
         return
-    await settle(world, user, room, outcome)
+    await settle(world, user, room, outcome, epochs=epochs)

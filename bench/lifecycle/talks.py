@@ -101,8 +101,8 @@ async def remembers(user: User, outcome: Outcome, questions: list[str]) -> None:
     outcome.check(not missed, f"forgot {missed}, said {answer!r}")
 
 
-async def settle(world: World, user: User, room: str, outcome: Outcome) -> None:
-    """See whether everything is remembered, end the session, and read the report."""
+async def settle(world: World, user: User, room: str, outcome: Outcome, *, epochs: int = 0) -> None:
+    """See whether everything is remembered, end the session, and read the report; `epochs` as `reported` has it."""
     outcome.good = True
     await remembers(user, outcome, [said for said in user.asked if said != "q-last"])
     greetings = sum(said.strip().startswith(GREETING.split()[0]) for said in user.said.values())
@@ -110,7 +110,7 @@ async def settle(world: World, user: User, room: str, outcome: Outcome) -> None:
     if not world.kept:
         return
     await world.end(room)
-    await reported(world, room, outcome, "operator_ended", user.asked)
+    await reported(world, room, outcome, "operator_ended", user.asked, epochs=epochs)
 
 
 async def reported(
