@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from bench.lifecycle.outcome import Outcome
-from bench.lifecycle.tab import Tab, chromium
+from bench.lifecycle.tab import tabs
 from bench.lifecycle.talks import (
     HEARD_WITHIN,
     IDLE,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from bench.lifecycle.tab import Tab
     from bench.lifecycle.table import Plan
     from bench.lifecycle.user import User
 
@@ -53,11 +54,11 @@ STILL_THERE: Final = "Are you still there"
 
 async def reload_pages(plan: Plan, folder: Path, *, kept: bool) -> list[Outcome]:
     """Reload pages in Chromium at each moment in turn, every other one without LiveKit's Leave frame."""
-    async with World(folder, kept=kept, strict=plan.strict, idle=2) as world, chromium(folder) as browser:
+    async with World(folder, kept=kept, strict=plan.strict, idle=2) as world, tabs(folder) as new_tab:
         outcomes = []
         for number in range(plan.times):
             moment, leaves = MOMENTS[number % len(MOMENTS)], bool(number // len(MOMENTS) % 2 ^ number % 2)
-            tab = Tab(await browser.new_page())
+            tab = await new_tab()
             try:
                 outcomes.append(await _reload(world, tab, f"talk-{number}", moment, plan.rng, leaves=leaves))
             finally:

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import numpy as np
+from aiohttp import web
 from playwright.async_api import async_playwright
 
 from bench.lifecycle.user import User
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from playwright.async_api import Browser, Page
 
 CLIENT: Final = Path(__file__).parents[2] / "web" / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
-ADDRESS: Final = "http://localhost/talk"
-"""Of the page; nobody is asked for it."""
 FLAGS: Final = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 RATE: Final = 48_000
 PAGE: Final = """
@@ -49,10 +48,16 @@ PAGE: Final = """
 
 
 class Tab:
-    """A page with livekit-client and a microphone into which somebody hums."""
+    """A page with livekit-client and a microphone into which somebody hums.
 
-    def __init__(self, page: Page) -> None:
+    Args:
+        page: The tab.
+        address: Where the page is served.
+    """
+
+    def __init__(self, page: Page, address: str) -> None:
         self._page = page
+        self._address = address
 
     async def open(self, url: str, token: str, *, leaves: bool) -> None:
         """Load the page, which joins.
@@ -62,9 +67,8 @@ class Tab:
             token: To join with, now and after each reload.
             leaves: Whether the page says Leave when it is unloaded, as livekit-client does unless told not to.
         """
-        await self._page.route("**/livekit-client.js", lambda route: route.fulfill(path=CLIENT))
-        await self._page.route(ADDRESS, lambda route: route.fulfill(body=PAGE, content_type="text/html"))
-        await self._page.goto(f"{ADDRESS}#{quote(json.dumps({'url': url, 'token': token, 'leaves': leaves}))}")
+        joins = {"url": url, "token": token, "leaves": leaves}
+        await self._page.goto(f"{self._address}#{quote(json.dumps(joins))}")
 
     async def reload(self) -> None:
         """Reload the page."""
@@ -107,13 +111,36 @@ class Watcher(User):
 
 
 @asynccontextmanager
-async def chromium(folder: Path) -> AsyncIterator[Browser]:
-    """Start a Chromium: `CHROMIUM`, the system's, or Playwright's own.
+async def tabs(folder: Path) -> AsyncIterator[Callable[[], Awaitable[Tab]]]:
+    """Serve the page, and open tabs in a Chromium: `CHROMIUM`, the system's, or Playwright's own.
 
     Args:
         folder: For the sound of its microphone.
     """
-    hum = folder / "hum.wav"
+    site = web.Application()
+    site.router.add_get("/", lambda _: _answer(web.Response(text=PAGE, content_type="text/html")))
+    site.router.add_get("/livekit-client.js", lambda _: _answer(web.FileResponse(CLIENT)))
+    runner = web.AppRunner(site)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        async with _chromium(folder / "hum.wav") as browser:
+
+            async def tab() -> Tab:
+                return Tab(await browser.new_page(), address)
+
+            yield tab
+    finally:
+        await runner.cleanup()
+
+
+async def _answer(response: web.StreamResponse) -> web.StreamResponse:
+    return response
+
+
+@asynccontextmanager
+async def _chromium(hum: Path) -> AsyncIterator[Browser]:
     at = np.arange(RATE) / RATE
     with wave.open(str(hum), "wb") as file:
         file.setnchannels(1)

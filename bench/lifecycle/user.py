@@ -206,7 +206,8 @@ class User:
                 return
 
     def _subscribed(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
-        if track.kind == rtc.TrackKind.KIND_AUDIO:
+        is_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        if is_agent and track.kind == rtc.TrackKind.KIND_AUDIO:
             self._ears[participant.identity] = self._spawn(self._listen(track, participant.identity))
 
     async def _listen(self, track: rtc.Track, identity: str) -> None:
