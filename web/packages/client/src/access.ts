@@ -24,8 +24,12 @@ export interface Access {
   possible(): boolean;
   /** A token for asking the control plane: the one held, or what the server made of it since. */
   token(): string | null;
-  /** Keep what somebody else connected the room with. */
-  adopt(): Credentials | null;
+  /**
+   * Keep what somebody else connected the room with: the first token, since a renewed one is good for minutes only.
+   *
+   * @param anew - Whether this is another conversation.
+   */
+  adopt(anew: boolean): Credentials | null;
   /** Do not use the held token again for joining. */
   drop(): void;
   /** A token to join with: the held one while it is good, else a new one. */
@@ -46,8 +50,8 @@ export function accessTo(livekit: Room, guest: Guest | null, clock: () => number
   return {
     possible: () => !!(guest ?? held),
     token: () => (held && isGood(held) ? held : (credentialsOf(livekit) ?? held))?.token ?? null,
-    adopt() {
-      held ??= credentialsOf(livekit);
+    adopt(anew) {
+      if (anew || !held) held = credentialsOf(livekit);
       return held;
     },
     drop() {

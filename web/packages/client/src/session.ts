@@ -196,8 +196,9 @@ export function createSession({
   const onConnected = (type: "Connected" | "ConnectionRestored") => {
     if (!guest) {
       // The same room object may be used for one session after the other.
-      if (type === "Connected" && latest().view.state === "ended") store.reset();
-      const credentials = access.adopt();
+      const anew = type === "Connected" && latest().view.state === "ended";
+      if (anew) store.reset();
+      const credentials = access.adopt(anew);
       if (credentials) nameRoom(credentials.token, room.name || null);
     }
     if (type === "ConnectionRestored") note("reconnected");

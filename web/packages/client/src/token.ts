@@ -41,8 +41,9 @@ export function tokenEndpoint(url: string, invite: string | null = null): TokenS
       // The state object is the answer itself, or stands in a problem document (RFC 9457) under its usual key.
       return { is: "ended", record: parseRecord(body) ?? parseRecord(body.roomkeeper) };
     }
-    const [serverUrl, token] = [textIn(body.server_url), textIn(body.participant_token)];
-    if (answer.status >= 300 || serverUrl === null || token === null) return { is: "refused" };
+    const serverUrl = textIn(body.server_url);
+    const token = textIn(body.participant_token);
+    if (answer.status >= 300 || !serverUrl || !token) return { is: "refused" };
     return { is: "granted", serverUrl, token, room: textIn(body.room_name) };
   };
 }

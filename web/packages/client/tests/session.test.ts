@@ -388,6 +388,23 @@ describe("somebody else's room", () => {
     expect(view(scene).state).toBe("waiting");
   });
 
+  test("that is used for another conversation is bound to that one's session", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    await scene.room.disconnect();
+    scene.room.roomInfo = { sid: "RM_2" };
+    const second = tokenFor({ session: "S_2" });
+    await scene.room.connect("ws://127.0.0.1:1", second);
+    scene.room.write(written("live", 1, { session: "S_2" }));
+    expect(scene.session.snapshot()).toMatchObject({ session: "S_2", record: { session: "S_2", state: "live" } });
+    scene.control.end = { is: "known", record: written("ending", 2, { session: "S_2", reason: "user_ended" }) };
+    await scene.session.end();
+    expect(scene.control.ends).toEqual([["S_2", second]]);
+    expect(view(scene).state).toBe("ending");
+    scene.room.write(written("ended", 3, { session: "S_2", reason: "completed" }));
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+  });
+
   test("that is lost is connected again", async () => {
     const scene = stage({ join: false });
     await scene.room.connect("ws://127.0.0.1:1", tokenFor());

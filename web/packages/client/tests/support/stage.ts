@@ -144,6 +144,8 @@ export interface Stage {
     end: EndAnswer;
     readonly asked: string[];
     readonly told: string[];
+    /** What was asked to be ended, and with which token. */
+    readonly ends: (readonly [session: string, token: string])[];
     reachable: boolean;
   };
   readonly tokens: { answer: TokenAnswer; readonly asked: TokenRequest[] };
@@ -162,6 +164,7 @@ export function stage(options: { join?: boolean; memory?: Map<string, string>; r
     end: { is: "unknown" },
     asked: [],
     told: [],
+    ends: [],
     reachable: true,
   };
   const plane: ControlPlane = {
@@ -169,7 +172,10 @@ export function stage(options: { join?: boolean; memory?: Map<string, string>; r
       control.asked.push(id);
       return Promise.resolve(control.standing);
     },
-    end: () => Promise.resolve(control.end),
+    end: (id, token) => {
+      control.ends.push([id, token]);
+      return Promise.resolve(control.end);
+    },
     tell: (_id, _token, { what }) => {
       if (control.reachable) control.told.push(what);
       return Promise.resolve(control.reachable);
