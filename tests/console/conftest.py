@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
+from aiohttp import web
 from playwright.async_api import async_playwright
 
 from roomkeeper.control.adoption import Adopters
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from roomkeeper.control.plane import Plane
 
 POLICY = Policy(hold_web=60, linger=1)
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @asynccontextmanager
@@ -58,6 +60,39 @@ async def serve_pages(config: ControlConfig, plane: Plane) -> AsyncIterator[None
 
 
 @dataclass
+class Backend:
+    """The application's, which takes reports when it likes.
+
+    Attributes:
+        awake: While it is not set, nothing is answered.
+        url: Where reports go.
+    """
+
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    url: str = ""
+
+    async def take(self, _: web.Request) -> web.Response:
+        """Take a report."""
+        await self.awake.wait()
+        return web.Response()
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Serve for the length of a `with` block."""
+        app = web.Application()
+        app.router.add_post("/reports", self.take)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{port}/reports"
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+
+@dataclass
 class Desk:
     """What an operator has: the house to look at, and a browser.
 
@@ -65,12 +100,14 @@ class Desk:
         house: The servers, and people who come and go.
         page: The console's tab.
         url: Of the control plane.
+        backend: Has the reports.
         problems: Errors on the page, and whatever its policy forbade.
     """
 
     house: House
     page: Page
     url: str
+    backend: Backend
     problems: list[str] = field(default_factory=list)
 
     def note(self, line: ConsoleMessage) -> None:
@@ -86,7 +123,14 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, chromium_executable: str | None) -> AsyncIterator[Desk]:
+async def backend() -> AsyncIterator[Backend]:
+    backend = Backend()
+    async with backend.serve():
+        yield backend
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, chromium_executable: str | None, backend: Backend) -> AsyncIterator[Desk]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = ServerProcess(Options(webhooks=(f"{url}/webhooks/livekit",)), tmp_path / "sfu.log")
@@ -98,6 +142,8 @@ async def desk(tmp_path: Path, chromium_executable: str | None) -> AsyncIterator
         api_key=server.key,
         api_secret=server.secret,
         database=f"sqlite:///{tmp_path}/control.db",
+        report_url=backend.url,
+        report_secret=SECRET,
     )
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
     try:
@@ -109,7 +155,7 @@ async def desk(tmp_path: Path, chromium_executable: str | None) -> AsyncIterator
             browser = await playwright.chromium.launch(executable_path=chromium_executable, args=flags)
             page = await (await browser.new_context(viewport={"width": 1280, "height": 860})).new_page()
             house = House(server, plane)
-            desk = Desk(house, page, url)
+            desk = Desk(house, page, url, backend)
             page.on(
                 "console", lambda line: desk.problems.append(line.text) if line.type in {"error", "warning"} else None
             )

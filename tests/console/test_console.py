@@ -79,6 +79,25 @@ async def test_an_operator_watches_a_session_ends_it_and_reads_why(desk: Desk) -
     assert desk.problems == []
 
 
+async def test_what_becomes_of_a_report_is_shown_without_reloading(desk: Desk) -> None:
+    page, house, awake = desk.page, desk.house, desk.backend.awake
+    await house.join("ann", "tea")
+    await house.join("agent", "tea", agent=True)
+    await page.goto(desk.link())
+    await page.get_by_role("link", name=re.compile("tea")).click()
+    await page.get_by_role("button", name="End session").click()
+    await page.get_by_role("button", name="End for everybody").click()
+    line = page.get_by_role("region", name="Report").get_by_role("row").last
+    await expect(line).to_contain_text("next try", timeout=10_000)
+    awake.set()
+    await expect(line).to_contain_text("delivered", timeout=10_000)
+    awake.clear()
+    await page.get_by_role("button", name="Send again").click()
+    await expect(line).to_contain_text("next try")
+    awake.set()
+    await expect(line).to_contain_text("delivered", timeout=10_000)
+
+
 async def test_a_console_goes_on_where_its_connection_broke(desk: Desk) -> None:
     page, house = desk.page, desk.house
     await page.goto(desk.link())

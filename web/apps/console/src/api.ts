@@ -19,6 +19,8 @@ export interface Summary {
   readonly ended_at: string | null;
   readonly users: readonly string[];
   readonly agent: string | null;
+  /** Revision of the last report; 0 before the first. */
+  readonly report: number;
 }
 
 export interface Delivery {
@@ -32,10 +34,18 @@ export interface Delivery {
   readonly parked_at: string | null;
 }
 
+/** Something that a session asked for and that is not done yet, alarms included. */
+export interface Deed {
+  readonly key: string;
+  readonly kind: string;
+  readonly parked_at: string | null;
+}
+
 export interface Details extends Summary {
   readonly origin: string;
   readonly policy: Readonly<Record<string, unknown>>;
   readonly deliveries: readonly Delivery[];
+  readonly deeds: readonly Deed[];
 }
 
 /** One event in words. */

@@ -6,6 +6,7 @@ import { Events } from "./events";
 import { lanesOf } from "./lanes";
 import { Lanes } from "./lanes-view";
 import { useNow } from "./now";
+import { isSettling } from "./settling";
 import type { Store } from "./store";
 import { transcriptOf } from "./transcript";
 import { Transcript } from "./transcript-view";
@@ -18,6 +19,8 @@ interface Everything extends Timeline {
 
 /** Milliseconds between two readings of a session that changes all the time. */
 const CALM = 700;
+/** Milliseconds between two looks at what is still to come of a session that ended: the stream does not tell. */
+const AGAIN = 3_000;
 
 interface SessionProps {
   readonly api: Api;
@@ -86,14 +89,15 @@ export function SessionPage({ api, id, store }: SessionProps) {
   );
 }
 
-/** Read a session, and again whenever the stream speaks of it. */
+/** Read a session, and again whenever the stream speaks of it, and while its report is on its way. */
 function useSession(api: Api, id: string, store: Store) {
   const told = useSyncExternalStore(store.subscribe, () => store.told(id));
   const [asked, setAsked] = useState(0);
   const [everything, setEverything] = useState<Everything | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const last = useRef(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `told` and `asked` say when to read again
+  const settling = everything !== null && isSettling(everything.details);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `told`, `asked` and `settling` say when to read again
   useEffect(() => {
     let current = true;
     const read = async () => {
@@ -113,7 +117,15 @@ function useSession(api: Api, id: string, store: Store) {
       current = false;
       clearTimeout(timer);
     };
-  }, [api, id, told, asked]);
+  }, [api, id, told, asked, settling]);
+  useEffect(() => {
+    if (!settling) return;
+    const timer = setInterval(async () => {
+      const details = await api.show(id).catch(() => null);
+      if (details) setEverything((known) => known && { ...known, details });
+    }, AGAIN);
+    return () => clearInterval(timer);
+  }, [api, id, settling]);
   return { everything, problem, reload: () => setAsked((count) => count + 1) };
 }
 

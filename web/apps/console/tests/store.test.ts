@@ -21,6 +21,7 @@ const row = (id: string, seq: number, state: Row["state"] = "live", opened = 0):
   ended_at: null,
   users: ["ann"],
   agent: "agent-1",
+  report: 0,
 });
 
 function storeOf() {

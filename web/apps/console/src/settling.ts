@@ -1,0 +1,11 @@
+import type { Details } from "./api";
+
+/** Whether something is still to come of an ended session: its report, or word of how a delivery went. */
+export function isSettling({ state, report, deliveries, deeds }: Details): boolean {
+  return (
+    state === "ended" &&
+    (report === 0 ||
+      deeds.some((deed) => deed.parked_at === null) ||
+      deliveries.some((delivery) => delivery.delivered_at === null && delivery.parked_at === null))
+  );
+}
