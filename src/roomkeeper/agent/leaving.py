@@ -50,6 +50,7 @@ class Leaving:
         self._job_ends = False
         ctx = stage.ctx
         self._shutdown, self._delete_room, self._aclose = ctx.shutdown, ctx.delete_room, stage.session.aclose
+        self._disconnect = ctx.room.disconnect
 
     @property
     def ending(self) -> Ending:
@@ -61,6 +62,7 @@ class Leaving:
         ctx, session = self._stage.ctx, self._stage.session
         ctx.shutdown = self.shutdown  # type: ignore[method-assign]
         ctx.delete_room = self._asked_to_delete  # type: ignore[method-assign]
+        ctx.room.disconnect = self.disconnect  # type: ignore[method-assign]
         session.aclose = self.aclose  # type: ignore[method-assign]
         session.on("close", self._closed)
         ctx.room.on("disconnected", self._disconnected)
@@ -115,7 +117,7 @@ class Leaving:
     async def _go(self, why: str) -> None:
         try:
             async with asyncio.timeout(GO):
-                await self._stage.room.disconnect()
+                await self._disconnect()
         finally:
             self._shutdown(why)
 
@@ -143,6 +145,12 @@ class Leaving:
             )
         return answer
 
+    def disconnect(self, **how: Any) -> Coroutine[Any, Any, None]:  # noqa: ANN401 - passed on as it is
+        """`ctx.room.disconnect()`: said before it is done: servers terminate the job of an agent that has left."""
+        if not self._job_ends and not internals.is_job_shutdown():
+            self._ending.ask(self._leaves(), because="ctx.room.disconnect()")
+        return self._disconnect(**how)
+
     def aclose(self) -> Coroutine[Any, Any, None]:
         """`session.aclose()`, of the application or of the end of the job."""
         over = self._ending.decided is not None
@@ -167,8 +175,7 @@ class Leaving:
         if reason == rtc.DisconnectReason.ROOM_DELETED:
             self._ending.ask(Ended(reason=Reason.ROOM_DELETED), because="the room was deleted")
         elif reason == rtc.DisconnectReason.CLIENT_INITIATED and not self._job_ends:
-            left = Reason.TRANSFERRED if len(self._stage.company()) > 1 else Reason.AGENT_LEFT
-            self._ending.ask(Ended(reason=left), because="the agent left the room")
+            self._ending.ask(self._leaves(), because="the agent left the room")
         elif not self._ending.decided:
             self._ending.forget()
 
@@ -176,6 +183,11 @@ class Leaving:
         """What an end without a reason means: people who stay together without the agent were transferred."""
         together = len(self._stage.counting()) > 1
         return Ended(reason=Reason.TRANSFERRED if together else Reason.COMPLETED, detail=detail)
+
+    def _leaves(self) -> Ended:
+        """What it means that the agent leaves by itself."""
+        together = len(self._stage.company()) > 1
+        return Ended(reason=Reason.TRANSFERRED if together else Reason.AGENT_LEFT)
 
     async def _finish(self) -> None:
         """The process is going: nothing that was decided may be left unsaid."""

@@ -307,6 +307,25 @@ async def test_people_who_stay_together_without_the_agent_were_transferred(
         assert (await kept.ended()).reason == "transferred"
 
 
+async def test_an_agent_whose_job_is_terminated_as_soon_as_it_leaves_has_said_that_it_left() -> None:
+    async with show(people=[person("ada")]) as stage:
+
+        async def _shutdown_job() -> None:  # as livekit-agents calls it
+            await stage.session.aclose()
+            await stage.room.disconnect()
+
+        async def terminated_before_it_is_told() -> None:
+            if stage.room.connected:
+                stage.room.connected = False
+                await _shutdown_job()
+
+        stage.room.disconnect = terminated_before_it_is_told  # type: ignore[method-assign]
+        kept = await stage.start(Quiet)
+        await stage.room.disconnect()
+        assert (await kept.ended()).reason == "agent_left"
+    assert [data["reason"] for data in stage.desk.of("end")] == ["agent_left"]
+
+
 async def test_the_end_of_the_job_alone_is_no_end_of_the_session() -> None:
     async def _shutdown_job(stage: Show) -> None:  # as livekit-agents calls it
         await stage.session.aclose()
