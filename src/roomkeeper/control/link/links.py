@@ -54,8 +54,8 @@ MAX_LINKS: Final = 1_000
 """Workers linked to one replica."""
 HELLO_WITHIN: Final = 10.0
 """Seconds."""
-WATCH_EVERY: Final = 1.0
-"""Seconds; several times within the lease of a replica."""
+WATCH_EVERY: Final = 0.5
+"""Seconds that a lease may be longer; several times within the lease of a replica."""
 
 
 class Links:
