@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
 import signal
 import sys
@@ -89,11 +90,12 @@ async def _kill_in_goodbye(world: World, room: str) -> Outcome:
 
 
 async def kill_workers(plan: Plan, folder: Path, *, kept: bool) -> list[Outcome]:
-    """Kill the parent of some agents' processes while another worker lives, and start it again; again and again."""
+    """Kill a worker with all its processes while another one lives, and start it again; again and again."""
     outcomes: list[Outcome] = []
+    numbers = itertools.count()
     async with World(folder, kept=kept, strict=plan.strict, workers=2, idle=plan.at_once + 1) as world:
         while len(outcomes) < plan.times:
-            rooms = [f"talk-{len(outcomes) + n}" for n in range(min(plan.at_once, plan.times - len(outcomes)))]
+            rooms = [f"talk-{next(numbers)}" for _ in range(min(plan.at_once, plan.times - len(outcomes)))]
             killed_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()
             users = {room: world.user(room) for room in rooms}
             try:
@@ -103,7 +105,7 @@ async def kill_workers(plan: Plan, folder: Path, *, kept: bool) -> list[Outcome]
                 old = {room: next(iter(user.agents().items())) for room, user in users.items()}
                 name = max(world.workers, key=lambda each: sum(a["worker"] == each for _, a in old.values()))
                 killed_at.set_result(time.perf_counter())
-                os.kill(world.workers[name].pid, signal.SIGKILL)
+                world.workers[name].signal_group(signal.SIGKILL)
                 hit = [room for room, (_, attributes) in old.items() if attributes["worker"] == name]
                 outcomes += await asyncio.gather(
                     *(_of_killed(world, users[room], room, old[room][0], killed_at.result()) for room in hit)
