@@ -42,7 +42,7 @@ export function controlPlane(base: string): ControlPlane {
 }
 
 function standingIn(answer: Answer | null): Standing {
-  if (answer === null) return { is: "unreachable" };
+  if (!answer) return { is: "unreachable" };
   const { status, body } = answer;
   const record = status < 300 || status === 410 ? parseRecord(body) : null;
   return record ? { is: "known", record } : { is: "unknown" };

@@ -23,7 +23,7 @@ export async function call(
   try {
     const response = await fetch(url, {
       headers: {
-        ...(token !== null && { Authorization: `Bearer ${token}` }),
+        ...(token && { Authorization: `Bearer ${token}` }),
         ...(body && { "Content-Type": "application/json" }),
       },
       ...(body && { method: "POST", body: JSON.stringify(body), keepalive: true }),

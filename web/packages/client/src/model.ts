@@ -118,8 +118,8 @@ export type Link =
   | { readonly is: "connected" }
   /** livekit-client tries to get back. */
   | { readonly is: "interrupted"; readonly since: number }
-  /** livekit-client gave up; this page tries, last at `tried`. */
-  | { readonly is: "lost"; readonly since: number; readonly tried: number }
+  /** livekit-client gave up, for a reason in its own words; this page tries, last at `tried`. */
+  | { readonly is: "lost"; readonly since: number; readonly tried: number; readonly reason: string }
   /** Connected, but to another room than before: perhaps an empty one that an old token made anew. */
   | { readonly is: "astray"; readonly since: number; readonly sid: string }
   /** Closed by the server; whether that is the end is being asked. */

@@ -94,11 +94,11 @@ export function replay(events: Iterable<Happened>): Model {
 function connected(model: Model, { at, sid }: Event<"Connected" | "ConnectionRestored">): Facts {
   // livekit-client also says so of a connection on which nothing arrives yet: what stands still does until something does.
   const known: Facts = { link: { is: "connected" } };
-  return sid === null ? known : { ...known, ...inRoom({ ...model, ...known }, { at, sid }) };
+  return sid ? { ...known, ...inRoom({ ...model, ...known }, { at, sid }) } : known;
 }
 
 function inRoom({ sid: before, link }: Model, { at, sid }: { readonly at: number; readonly sid: string }): Facts {
-  if (before === null) return { sid };
+  if (!before) return { sid };
   return before !== sid && link.is === "connected" ? { link: { is: "astray", since: at, sid } } : NOTHING;
 }
 
@@ -120,7 +120,7 @@ function disconnected({ link, stalledSince }: Model, { at, reason = 0 }: Event<"
         ? { is: "taken_over" }
         : how
           ? { is: "closed", how }
-          : { is: "lost", since, tried: at },
+          : { is: "lost", since, tried: at, reason: DisconnectReason[reason] },
     agent: null,
     flow: null,
     stalledSince: null,
@@ -133,7 +133,7 @@ function recordSeen(model: Model, { at, record, writer, fresh }: Event<"RecordSe
     const known = model.provisional?.writer === writer ? model.provisional.record : null;
     return { provisional: { writer, record: later(known, record) } };
   }
-  if (model.session !== null && model.session !== record.session) return NOTHING;
+  if (model.session && model.session !== record.session) return NOTHING;
   return {
     record: later(model.record, record),
     session: record.session,

@@ -24,6 +24,9 @@ const LEAVE_AFTER_MS = 5_000;
 /** How often the end is asked for before the user just leaves. */
 const END_TRIES = 3;
 
+/** What a link becomes that is no evidence, or is noted with more. */
+const ROUTINE = ["connecting", "connected", "failed"];
+
 export interface SessionOptions {
   /** Who joins, and in which room (null: a new one). Left out: the room is connected by somebody else. */
   readonly join?: Guest & { readonly room: string | null; readonly microphone: Microphone };
@@ -236,8 +239,8 @@ export function createSession({
   const onChange = (model: Model, before: Model) => {
     const { link, view, stalledSince } = model;
     if (link.is !== before.link.is) {
-      if (link.is === "closed") note(link.is, { how: link.how });
-      else if (["interrupted", "lost", "astray", "taken_over"].includes(link.is)) note(link.is);
+      const { is, ...said } = link;
+      if (!ROUTINE.includes(is)) note(is, said);
     }
     if (stalledSince && !before.stalledSince) note("stalled");
     if (model.microphone === "failed" && before.microphone !== "failed") note("microphone_failed");

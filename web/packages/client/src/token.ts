@@ -35,7 +35,7 @@ export function tokenEndpoint(url: string, invite: string | null = null): TokenS
     };
     const answer = await call(url, invite, request, TIMEOUT_MS);
     // A page in the place of an answer is that of a network which wants its user to sign in first.
-    if (answer === null || (answer.status < 300 && answer.body === null)) return { is: "unreachable" };
+    if (!answer || (answer.status < 300 && !answer.body)) return { is: "unreachable" };
     const body = objectIn(answer.body);
     if (answer.status === 410) {
       // The state object is the answer itself, or stands in a problem document (RFC 9457) under its usual key.

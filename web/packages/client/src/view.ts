@@ -34,8 +34,8 @@ export function viewOf(facts: Facts): View {
   if (facts.microphone === "failed") return blocked("microphone");
   if (record?.state === "recovering") return { state: record.state, since: record.since };
   if (record?.state === "holding") return { state: record.state, until: record.until };
-  if (agent === null || agent.activity === "initializing") {
-    return { state: "waiting", agentWasHere: facts.agentWasHere && agent === null };
+  if (!agent || agent.activity === "initializing") {
+    return { state: "waiting", agentWasHere: facts.agentWasHere && !agent };
   }
   return {
     state: "live",

@@ -506,6 +506,17 @@ describe("the watch", () => {
     expect(scene.control.told.slice(-3)).toEqual(["offline", "hidden", "online"]);
   });
 
+  test.each([
+    [undefined, "UNKNOWN_REASON"],
+    [DisconnectReason.SERVER_SHUTDOWN, "SERVER_SHUTDOWN"],
+  ])("keeps LiveKit's own reason of a lost connection: %s", async (code, reason) => {
+    const scene = await talk();
+    scene.room.drop(code);
+    await pass(1_000);
+    const lost = scene.control.evidence.find(({ what }) => what === "lost");
+    expect(lost?.data).toMatchObject({ reason });
+  });
+
   test("says less than the control plane would refuse", async () => {
     const scene = await talk();
     for (let each = 0; each < 200; each++) scene.browser("hidden");

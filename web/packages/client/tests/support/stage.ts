@@ -13,6 +13,7 @@ import {
   type ControlPlane,
   createSession,
   type EndAnswer,
+  type Evidence,
   type PageEvent,
   parseRecord,
   type Session,
@@ -143,7 +144,9 @@ export interface Stage {
     standing: Standing;
     end: EndAnswer;
     readonly asked: string[];
+    /** Kinds of evidence, and the evidence. */
     readonly told: string[];
+    readonly evidence: Evidence[];
     /** What was asked to be ended, and with which token. */
     readonly ends: (readonly [session: string, token: string])[];
     reachable: boolean;
@@ -164,6 +167,7 @@ export function stage(options: { join?: boolean; memory?: Map<string, string>; r
     end: { is: "unknown" },
     asked: [],
     told: [],
+    evidence: [],
     ends: [],
     reachable: true,
   };
@@ -176,8 +180,11 @@ export function stage(options: { join?: boolean; memory?: Map<string, string>; r
       control.ends.push([id, token]);
       return Promise.resolve(control.end);
     },
-    tell: (_id, _token, { what }) => {
-      if (control.reachable) control.told.push(what);
+    tell: (_id, _token, evidence) => {
+      if (control.reachable) {
+        control.told.push(evidence.what);
+        control.evidence.push(evidence);
+      }
       return Promise.resolve(control.reachable);
     },
   };
