@@ -89,6 +89,7 @@ class Backend:
         try:
             yield
         finally:
+            self.awake.set()
             await runner.cleanup()
 
 
@@ -144,6 +145,8 @@ async def desk(tmp_path: Path, chromium_executable: str | None, backend: Backend
         database=f"sqlite:///{tmp_path}/control.db",
         report_url=backend.url,
         report_secret=SECRET,
+        dev=True,
+        supervisor=str(tmp_path / "nobody.sock"),
     )
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
     try:

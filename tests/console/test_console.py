@@ -98,6 +98,19 @@ async def test_what_becomes_of_a_report_is_shown_without_reloading(desk: Desk) -
     await expect(line).to_contain_text("delivered", timeout=10_000)
 
 
+async def test_the_panel_leads_to_its_session_in_the_console(desk: Desk) -> None:
+    page = desk.page
+    async with page.expect_response("**/api/stream"):
+        await page.goto(f"{desk.url}/console/panel.html")
+    await desk.house.join("ann", "tea")
+    await desk.house.join("agent", "tea", agent=True)
+    async with page.context.expect_page() as opened:
+        await page.get_by_role("link", name=re.compile("in the console")).click()
+    console = await opened.value
+    await expect(console.get_by_role("heading", name="tea")).to_be_visible()
+    assert "token" not in console.url
+
+
 async def test_a_console_goes_on_where_its_connection_broke(desk: Desk) -> None:
     page, house = desk.page, desk.house
     await page.goto(desk.link())

@@ -40,4 +40,5 @@ SCENARIOS = {
 
 if __name__ == "__main__":
     supervisor.START_LIMIT = float(os.environ.get("START_LIMIT", "60"))
-    asyncio.run(supervisor.run(Plan(SCENARIOS[sys.argv[1]], "http://127.0.0.1:1/"), open_page=False))
+    stages, address = SCENARIOS[sys.argv[1]], "http://127.0.0.1:1/"
+    asyncio.run(supervisor.run(Plan(stages, address, console=f"{address}console/#token=a"), open_page=False))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import pytest
 from roomkeeper.cli.dev.plan import API_KEY, API_SECRET, Command, DevSettings, Plan, plan
 from roomkeeper.errors import ConfigError
 from roomkeeper.settings import Sources, load
+from roomkeeper.wire.signin import SIGN_IN
+from roomkeeper.wire.tokens import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +52,15 @@ def test_three_processes_find_each_other_by_the_livekit_environment(monkeypatch:
     assert parts["control"].env["ROOMKEEPER_CONTROL_DEV"] == "true"
     assert flag(parts["sfu"], "--webhook") == f"{made.address}webhooks/livekit"
     assert flag(parts["control"], "--database") == f"sqlite:///{DATA}/roomkeeper.db"
+
+
+def test_operators_are_given_a_link_that_signs_in_for_hours() -> None:
+    made = plan(DevSettings(port=0, sfu_port=0, udp_port=0), DATA)
+    page, _, token = made.console.partition("#token=")
+    assert page == f"{made.address}console/"
+    claims = verify(token, {API_KEY: API_SECRET}, now=time.time() + 7 * 3600)
+    assert SIGN_IN in claims.attributes
+    assert not plan(DevSettings(port=0, sfu_port=0, udp_port=0, stock=True), DATA).console
 
 
 def test_the_room_server_is_ready_before_the_others_start() -> None:

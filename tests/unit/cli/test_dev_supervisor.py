@@ -90,6 +90,7 @@ def test_a_signal_stops_every_process_and_its_descendants(families: list[Family]
 def test_the_next_stage_starts_when_the_one_before_is_ready(families: list[Family]) -> None:
     families.append(family := Family("calm"))
     family.read_until("is ready")
+    family.read_until("What operators see of it: http://127.0.0.1:1/console/#token=a\n")
     names = re.findall(r"^(\w+) +│ .*up", family.printed, re.MULTILINE)
     assert names[0] == "sfu"
     assert set(names[1:]) == {"page", "interviewer"}

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import roomkeeper
 from roomkeeper.cli.dev import probes
 from roomkeeper.errors import ConfigError
+from roomkeeper.wire.signin import CONSOLE_TTL, sign_in
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -85,6 +87,8 @@ class Plan:
     address: str
     """What the user opens."""
     panel: Panel | None = None
+    console: str = ""
+    """A link that signs in to the console; empty: there is nothing to see in it."""
 
 
 def plan(settings: DevSettings, data: Path) -> Plan:
@@ -147,7 +151,14 @@ def plan(settings: DevSettings, data: Path) -> Plan:
         env | {"ROOMKEEPER_URL": address, "ROOMKEEPER_SPOOL": str(data / "spool")} | stock("ROOMKEEPER_STOCK"),
         probes.says("registered worker"),
     )
-    return Plan(((sfu,), (control, worker)), address, Panel(f"{address}console/panel.html", wishes, worker, sfu_port))
+    panel = Panel(f"{address}console/panel.html", wishes, worker, sfu_port)
+    console = "" if settings.stock else f"{address}console/#token={_sign_in()}"
+    return Plan(((sfu,), (control, worker)), address, panel, console)
+
+
+def _sign_in() -> str:
+    """Sign one for as long as a working day: whoever reaches `dev` gets any token there is."""
+    return sign_in(api_key=API_KEY, secret=API_SECRET, now=time.time(), ttl=CONSOLE_TTL)
 
 
 def _socket_in(data: Path) -> Path:

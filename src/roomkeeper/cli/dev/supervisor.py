@@ -133,9 +133,10 @@ class Parts:
             await asyncio.wait_for(self._launch_all(), START_LIMIT)
         except TimeoutError:
             raise NotReady(f"It took longer than {START_LIMIT:.0f} s.") from None
-        address, panel = self._plan.address, self._plan.panel
+        address, panel, console = self._plan.address, self._plan.panel, self._plan.console
         buttons = f"  With buttons that break it: {panel.address}\n" if panel is not None else ""
-        self._terminal.notice(f"\n  Roomkeeper is ready: {address}\n{buttons}  Ctrl-C stops everything.\n")
+        operators = f"  What operators see of it: {console}\n" if console else ""
+        self._terminal.notice(f"\n  Roomkeeper is ready: {address}\n{buttons}{operators}  Ctrl-C stops everything.\n")
         if open_page and _has_screen():
             await asyncio.to_thread(webbrowser.open, panel.address if panel is not None else address)
 

@@ -3,16 +3,11 @@ import "./panel.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Api } from "../api";
+import { type Dev, describe } from "./dev";
 import { Panel } from "./panel";
 
-/** What `roomkeeper dev` says about itself; it gives whoever sits at this machine the console, too. */
-interface Dev {
-  readonly sign_in: string;
-  readonly stock: boolean;
-}
-
 async function begin(): Promise<{ readonly api: Api; readonly dev: Dev }> {
-  const dev = (await (await new Api("").request("/api/dev")).json()) as Dev;
+  const dev = await describe(new Api(""));
   const answer = await new Api(dev.sign_in).request("/api/login", { method: "POST" });
   const { token } = (await answer.json()) as { token: string };
   return { api: new Api(token), dev };
@@ -25,7 +20,7 @@ if (root) {
     ({ api, dev }) =>
       page.render(
         <StrictMode>
-          <Panel api={api} stock={dev.stock} />
+          <Panel api={api} dev={dev} />
         </StrictMode>,
       ),
     () =>

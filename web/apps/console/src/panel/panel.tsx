@@ -2,10 +2,11 @@ import { useEffect, useRef, useState } from "react";
 import type { Api, Summary } from "../api";
 import { follow, type StreamEvent } from "../stream";
 import { moment } from "../words";
+import { type Dev, describe } from "./dev";
 
 interface PanelProps {
   readonly api: Api;
-  readonly stock: boolean;
+  readonly dev: Dev;
 }
 
 /** One thing that happened, for the list beside the interview. */
@@ -18,11 +19,14 @@ interface Happened {
 
 /** Lines that are kept; the console has the rest. */
 const MOST = 40;
+/** Milliseconds after which the link to the console gets a new sign-in: half of what one lives. */
+const RENEW = 300_000;
 
 /** The interview, with buttons that break it and what becomes of the session. */
-export function Panel({ api, stock }: PanelProps) {
+export function Panel({ api, dev }: PanelProps) {
   const frame = useRef<HTMLIFrameElement>(null);
   const { happened, session, note } = useHappened(api);
+  const { sign_in, stock } = useRenewed(api, dev);
   const [busy, setBusy] = useState("");
   const attempt = (name: string, work: () => Promise<string>) => async () => {
     setBusy(name);
@@ -100,7 +104,7 @@ export function Panel({ api, stock }: PanelProps) {
         </ol>
         {session && (
           <p>
-            <a href={`/console/#/${session.id}`} target="_blank" rel="noreferrer">
+            <a href={`/console/#token=${sign_in}&session=${session.id}`} target="_blank" rel="noreferrer">
               Why? All of this session in the console
             </a>
           </p>
@@ -108,6 +112,16 @@ export function Panel({ api, stock }: PanelProps) {
       </aside>
     </div>
   );
+}
+
+/** What `roomkeeper dev` says, with a sign-in that is still good. */
+function useRenewed(api: Api, first: Dev): Dev {
+  const [dev, setDev] = useState(first);
+  useEffect(() => {
+    const timer = setInterval(() => void describe(api).then(setDev, () => {}), RENEW);
+    return () => clearInterval(timer);
+  }, [api]);
+  return dev;
 }
 
 /** What the stream and the buttons tell, newest first, and the session that the interview is in. */
