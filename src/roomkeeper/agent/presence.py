@@ -3,6 +3,7 @@
 1. While nobody who counts is there the agent is silent and costs nothing: what it says is broken off, it hears nothing,
    no model is asked.
 2. Whoever comes back is linked, heard, and told where the talk stood: by the agent's `on_return`, else by its model.
+   Who left before a word was said is greeted.
 3. A kind that is not waited for (a caller, by default) and left on purpose ends the session here and now: the process
    is free before the webhook of the hang-up has come.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from livekit import api, rtc
+from livekit.agents import Agent
 
 from roomkeeper.agent.ending import Ended
 from roomkeeper.agent.silence import Why
@@ -40,6 +42,8 @@ INSTRUCTIONS: Final = (
     "were and go on: repeat what was cut off or is still to be answered. Do not greet, do not begin anew."
 )
 WORDS: Final = "You are back. Please go on."
+BEGIN: Final = "The conversation has not begun yet, and the user is here now. Greet the user and begin."
+HELLO: Final = "Hello."
 REFERRED: Final = "roomkeeper.referred"
 """Attribute of a caller whom the application handed elsewhere; the control plane reads it too."""
 SETTLED: Final = 0.3
@@ -78,7 +82,6 @@ class Presence:
         self._came = came
         self._gone_at = 0.0
         self._returning: asyncio.Task[None] | None = None
-        self._met = False
         self._referred: set[str] = set()
         self._transfer = stage.ctx.transfer_sip_participant
 
@@ -104,10 +107,8 @@ class Presence:
         """The agent is in the room. One that was resumed into an empty room waits there for the user to return."""
         present = self._stage.counting()
         if present:
-            self._met = True
             self._several.link()
         elif resumed:
-            self._met = True
             self._go_silent()
 
     def _connected(self, participant: rtc.RemoteParticipant) -> None:
@@ -119,7 +120,6 @@ class Presence:
             after = time.monotonic() - self._gone_at
             returned = Returned(identity=participant.identity, after=after)
             self._returning = self._stage.spawn(self._welcome(participant, returned), "welcome_back")
-        self._met = True
 
     def _disconnected(self, participant: rtc.RemoteParticipant) -> None:
         stage = self._stage
@@ -162,14 +162,19 @@ class Presence:
         await asyncio.sleep(SETTLED)
         if stage.silence or stage.session.user_state == "speaking" or stage.session.agent_state == "speaking":
             return
-        hook: Callable[[Returned], Awaitable[Any] | None] | None
-        hook = getattr(stage.session.current_agent, "on_return", None)
-        if hook is None:
+        agent = stage.session.current_agent
+        begun = any(item.role in {"user", "assistant"} for item in stage.session.history.messages())
+        hook: Callable[[Returned], Awaitable[Any] | None] | None = getattr(agent, "on_return", None)
+        if not begun and type(agent).on_enter is not Agent.on_enter:
+            await agent.on_enter()
+        elif hook is not None:
+            answer = hook(returned)
+            if inspect.isawaitable(answer):
+                await answer
+        elif begun:
             stage.speak(WORDS, instructions=INSTRUCTIONS)
-            return
-        answer = hook(returned)
-        if inspect.isawaitable(answer):
-            await answer
+        else:
+            stage.speak(HELLO, instructions=BEGIN)
 
     async def _microphone(self, participant: rtc.RemoteParticipant) -> None:
         """Wait until one of their tracks is heard."""

@@ -30,19 +30,35 @@ class Resumed:
     Attributes:
         epoch: Of this agent; the first one of a session is 1.
         history: The conversation so far; `session.history` holds the same.
-        unanswered: True if it is the agent's turn.
         unsaid: Of a sentence that was cut off while it was spoken, the words from its beginning on; else empty.
-        handed_over: True if the agent before went in order: nobody noticed anything.
     """
 
     epoch: int = 1
     history: ChatContext = field(default_factory=ChatContext.empty)
-    unanswered: bool = False
     unsaid: str = ""
-    handed_over: bool = False
 
 
-def go_on(stage: Stage, agent: Agent, ready: Callable[[], Awaitable[Resumed | None]]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """Where the talk stands when an agent takes it over.
+
+    Attributes:
+        past: What the agents before left.
+        epoch: Of this agent.
+        handed_over: Whether the agent before went in order: nobody noticed anything.
+    """
+
+    past: Past
+    epoch: int
+    handed_over: bool
+
+    @property
+    def resumed(self) -> Resumed:
+        """What an application is told of it."""
+        return Resumed(epoch=self.epoch, history=self.past.history, unsaid=self.past.unsaid)
+
+
+def go_on(stage: Stage, agent: Agent, ready: Callable[[], Awaitable[Stand | None]]) -> None:
     """Have an agent go on when it enters, instead of greeting.
 
     Args:
@@ -56,31 +72,22 @@ def go_on(stage: Stage, agent: Agent, ready: Callable[[], Awaitable[Resumed | No
 
     async def on_enter() -> None:
         agent.on_enter = enter  # type: ignore[method-assign]
-        resumed = await ready()
-        if resumed is None:
+        stand = await ready()
+        if stand is None:
             return  # whoever returns is told where the talk stood
-        if resumed.unanswered:
+        unsaid = stand.past.unsaid
+        if stand.past.unanswered:
             stage.reply()
-        elif resumed.handed_over:
-            return  # the talk went on without a break
+        elif stand.handed_over:
+            if unsaid:  # there was no pause to hand over in
+                stage.speak(unsaid)
         elif hook is not None:
-            answer = hook(resumed)
+            answer = hook(stand.resumed)
             if inspect.isawaitable(answer):
                 await answer
-        elif resumed.unsaid:
-            stage.speak(f"{SORRY} {resumed.unsaid}")
+        elif unsaid:
+            stage.speak(f"{SORRY} {unsaid}")
         else:
             stage.speak(WORDS)
 
     agent.on_enter = on_enter  # type: ignore[method-assign]
-
-
-def resumed_of(past: Past, *, epoch: int, handed_over: bool) -> Resumed:
-    """Tell an application what it needs of the past."""
-    return Resumed(
-        epoch=epoch,
-        history=past.history,
-        unanswered=past.unanswered,
-        unsaid=past.unsaid,
-        handed_over=handed_over,
-    )

@@ -21,7 +21,7 @@ from roomkeeper.agent.kept import Kept, KeptSession, attach_of, kept_of
 from roomkeeper.agent.leaving import Leaving
 from roomkeeper.agent.local import Desk
 from roomkeeper.agent.presence import Presence
-from roomkeeper.agent.resumed import Resumed, go_on, resumed_of
+from roomkeeper.agent.resumed import Stand, go_on
 from roomkeeper.agent.several import Listening, Several
 from roomkeeper.agent.silence import Silence, Why, gate
 from roomkeeper.agent.stage import Stage
@@ -269,7 +269,7 @@ class _Start:
             taken = {each.text_content or "" for each in messages if each.created_at >= self._waits_since}
             await self._chat.take_waiting(taken)
 
-    async def _ready(self) -> Resumed | None:
+    async def _ready(self) -> Stand | None:
         """Wait until this agent may speak; return where the talk stands then, None if nobody is there to listen."""
         await self._begun.wait()
         if self._handed_over:
@@ -282,12 +282,11 @@ class _Start:
                 return None
         return await self._stand()
 
-    async def _stand(self) -> Resumed | None:
+    async def _stand(self) -> Stand | None:
         """Where the talk stands now, None if nobody is there to listen."""
         if Why.GONE in self._stage.silence:
             return None
-        past = self._takeover.past
-        return resumed_of(past, epoch=self._epoch, handed_over=self._handed_over)
+        return Stand(past=self._takeover.past, epoch=self._epoch, handed_over=self._handed_over)
 
     async def _was_handed_on(self) -> bool:
         """Go on with another agent, if the job before handed the talk to it while this one waited."""

@@ -11,6 +11,7 @@ from livekit import rtc
 from livekit.agents import Agent, UserStateChangedEvent, function_tool
 
 from roomkeeper.agent.away import WORDS
+from roomkeeper.agent.presence import BEGIN
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.wire import link
 from tests.unit.agent.session.stagehand import Show, Talker, attached, call, person, show
@@ -62,6 +63,30 @@ async def test_an_agent_may_say_itself_where_they_were() -> None:
         await stage.until(lambda: given)
     assert given[0].identity == "ada"
     assert stage.model.asked == []
+
+
+async def test_who_left_before_the_first_word_is_greeted() -> None:
+    ada = person("ada")
+    async with show(people=[ada]) as stage:
+        await stage.start(Talker)
+        stage.room.leaves(ada, LEFT)  # the greeting is under way
+        await asyncio.sleep(1)
+        assert stage.heard() == ""
+        stage.room.joins(person("ada"))
+        await stage.until(stage.heard)
+    assert stage.heard() == "Hello and welcome."
+    assert stage.model.asked == []
+
+
+async def test_an_agent_whose_entrypoint_greets_is_asked_to_begin() -> None:
+    ada = person("ada")
+    async with show("Good morning!", people=[ada]) as stage:
+        await stage.start(Quiet)
+        stage.room.leaves(ada, LEFT)
+        stage.room.joins(person("ada"))
+        await stage.until(stage.heard)
+    assert stage.heard() == "Good morning!"
+    assert BEGIN in str(stage.model.asked[0].items)
 
 
 async def test_one_of_two_may_leave() -> None:

@@ -165,7 +165,7 @@ async def test_on_resume_is_given_what_happened() -> None:
         await stage.until(stage.heard)
     assert stage.heard() == "Back again."
     (resumed,) = given
-    assert (resumed.epoch, resumed.unanswered, resumed.handed_over) == (2, False, False)
+    assert (resumed.epoch, resumed.unsaid) == (2, "")
     assert [item.text_content for item in resumed.history.messages()] == ["Hi.", "Hello."]
 
 
@@ -280,6 +280,19 @@ async def test_what_the_agent_before_has_not_finished_is_not_closed_for_it_in_a_
         assert stage.session.userdata == {"asked": 2}
     assert texts == ["Tell me about the sea.", "The sea is wide and deep."]
     assert outputs == ["blue"]
+
+
+async def test_what_was_cut_off_because_nobody_paused_is_said_by_the_successor() -> None:
+    book = Book()
+    book.message("user", "Go on.")
+    book.add("said", {"text": "Very good. Now tell me about a project you are proud of."})
+    book.add("heard", {"text": "Very good. Now tell"})
+    async with replaced(book, muted=True) as stage:
+        await stage.start(Talker)
+        stage.desk.tell(link.Unmute(job="AJ_1"))
+        await stage.until(lambda: "proud" in stage.heard())
+    assert stage.heard() == "Now tell me about a project you are proud of."
+    assert stage.model.asked == []
 
 
 async def test_a_talk_that_was_handed_on_while_a_successor_waited_goes_on_with_the_new_agent() -> None:
