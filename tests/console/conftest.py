@@ -111,15 +111,21 @@ class Desk:
     backend: Backend
     problems: list[str] = field(default_factory=list)
 
+    async def stranger(self) -> Page:
+        """Open a window that shares nothing with the operator's tab."""
+        browser = self.page.context.browser
+        assert browser is not None
+        return await browser.new_page()
+
     def note(self, line: ConsoleMessage) -> None:
         """Keep what the browser complains about."""
         if line.type in {"error", "warning"}:
             self.problems.append(line.text)
 
-    def link(self) -> str:
-        """Make the link that `roomkeeper login` prints."""
+    def link(self, *, age: float = 0) -> str:
+        """Make the link that `roomkeeper login` printed `age` seconds ago."""
         server = self.house.server
-        token = sign_in(api_key=server.key, secret=server.secret, now=time.time())
+        token = sign_in(api_key=server.key, secret=server.secret, now=time.time() - age)
         return f"{self.url}/console/#token={token}"
 
 

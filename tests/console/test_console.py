@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,8 @@ import pytest
 from playwright.async_api import expect
 
 from roomkeeper.lifecycle.events import Noted
+from roomkeeper.wire.signin import SIGN_IN_TTL, admin_token
+from roomkeeper.wire.tokens import LEEWAY
 
 if TYPE_CHECKING:
     from tests.console.conftest import Desk
@@ -124,9 +127,25 @@ async def test_a_console_goes_on_where_its_connection_broke(desk: Desk) -> None:
     await expect(page.get_by_role("link", name=re.compile("tea"))).to_contain_text("ann")
 
 
-async def test_a_used_or_forged_link_does_not_sign_in(desk: Desk) -> None:
-    page = desk.page
-    await page.goto(f"{desk.url}/console/#token=forged")
+async def test_a_link_signs_in_as_often_as_it_is_opened(desk: Desk) -> None:
+    link = desk.link()
+    for _ in range(2):
+        page = await desk.stranger()
+        await page.goto(link)
+        await expect(page.get_by_role("status").first).to_have_text("live")
+
+
+@pytest.mark.parametrize("kind", ["forged", "expired", "exchanged"])
+async def test_a_link_that_is_no_longer_good_or_never_was_does_not_sign_in(desk: Desk, kind: str) -> None:
+    page, server = desk.page, desk.house.server
+    exchanged = admin_token(api_key=server.key, secret=server.secret, now=time.time())
+    links = {
+        "forged": f"{desk.url}/console/#token=forged",
+        "expired": desk.link(age=SIGN_IN_TTL + LEEWAY + 1),
+        "exchanged": f"{desk.url}/console/#token={exchanged}",
+    }
+    await page.goto(links[kind])
     await expect(page.get_by_role("alert")).to_be_visible()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert "token" not in page.url
     assert await barriers(desk) == []
