@@ -80,7 +80,7 @@ export type Happened =
   /** Whatever arrived so far on the media connection; only that it changes counts. */
   | { readonly type: "Received"; readonly at: number; readonly total: number }
   | { readonly type: "Disconnected"; readonly at: number; readonly reason: DisconnectReason | undefined }
-  /** The user left: by pressing End where nobody could be asked, or with someone else's button. */
+  /** The user left: by pressing End where the end is not theirs to make, or with someone else's button. */
   | { readonly type: "Left"; readonly at: number; readonly reason: "user_ended" | "user_left" }
   /** `fresh` when it was written just now, so that its `now` tells the time. */
   | {

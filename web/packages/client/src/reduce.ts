@@ -91,15 +91,18 @@ export function replay(events: Iterable<Happened>): Model {
   return [...events].reduce(reduce, INITIAL);
 }
 
-function connected(model: Model, { at, sid }: Event<"Connected" | "ConnectionRestored">): Facts {
+function connected(model: Model, happened: Event<"Connected" | "ConnectionRestored">): Facts {
   // livekit-client also says so of a connection on which nothing arrives yet: what stands still does until something does.
   const known: Facts = { link: { is: "connected" } };
-  return sid ? { ...known, ...inRoom({ ...model, ...known }, { at, sid }) } : known;
+  return { ...known, ...inRoom({ ...model, ...known }, happened) };
 }
 
-function inRoom({ sid: before, link }: Model, { at, sid }: { readonly at: number; readonly sid: string }): Facts {
+function inRoom(
+  { sid: before, link }: Model,
+  { at, sid }: Event<"Connected" | "ConnectionRestored" | "RoomSeen">,
+): Facts {
   if (!before) return { sid };
-  return before !== sid && link.is === "connected" ? { link: { is: "astray", since: at, sid } } : NOTHING;
+  return sid && before !== sid && link.is === "connected" ? { link: { is: "astray", since: at, sid } } : NOTHING;
 }
 
 /** How each disconnect closes the room; any other reason is no end: gave up, shut down, left with the page, never told. */

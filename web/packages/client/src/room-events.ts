@@ -10,8 +10,9 @@ import {
   TrackEvent,
 } from "livekit-client";
 import { sidOf } from "./engine";
+import { objectIn } from "./json";
 import type { AgentActivity, Tell } from "./model";
-import { parseRecord, RECORD_KEY, recordInMetadata } from "./record";
+import { parseRecord, RECORD_KEY } from "./record";
 
 const ACTIVITIES: readonly (AgentActivity | "initializing")[] = ["listening", "thinking", "speaking", "initializing"];
 
@@ -103,16 +104,13 @@ function isAgent({ kind, attributes }: Participant): boolean {
 }
 
 function lookAtRecords(room: Room, tell: Tell, fresh = false): void {
-  const record = recordInMetadata(room.metadata);
-  if (record) tell({ type: "RecordSeen", record: { ...record, provisional: false }, writer: "", fresh });
+  tellRecord(tell, objectIn(room.metadata)[RECORD_KEY], undefined, fresh);
   const agent = agentIn(room);
   if (agent) tellRecord(tell, agent.attributes[RECORD_KEY], agent);
 }
 
 /** Whoever is in the room speaks provisionally; the server itself, which is no participant, for the control plane. */
-function tellRecord(tell: Tell, text: string | undefined, from: RemoteParticipant | undefined): void {
-  const record = parseRecord(text);
-  const provisional = from !== undefined;
-  if (!record) return;
-  tell({ type: "RecordSeen", record: { ...record, provisional }, writer: from?.sid ?? "", fresh: !provisional });
+function tellRecord(tell: Tell, raw: unknown, from: RemoteParticipant | undefined, fresh = !from): void {
+  const record = parseRecord(raw);
+  if (record) tell({ type: "RecordSeen", record: { ...record, provisional: !!from }, writer: from?.sid ?? "", fresh });
 }

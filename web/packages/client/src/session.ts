@@ -1,7 +1,7 @@
 /** The shell around the model: one LiveKit room, what the user does to it, and the way back into it. */
 import { DisconnectReason, LogLevel, Room, setLogLevel } from "livekit-client";
 import { accessTo, type Guest } from "./access";
-import type { ControlPlane, Standing } from "./control";
+import type { ControlPlane, EndAnswer, Standing } from "./control";
 import { received, sidOf } from "./engine";
 import { type ConnectFailure, INITIAL, type Model, type Tell } from "./model";
 import { browserPage, type Page, type PageEvent } from "./page";
@@ -21,8 +21,9 @@ const SLEPT_MS = 5_000;
 const ASK_EVERY_MS = 5_000;
 /** Milliseconds after the end until this page leaves by itself, should the room outlive it. */
 const LEAVE_AFTER_MS = 5_000;
-/** How often the end is asked for before the user just leaves. */
-const END_TRIES = 3;
+/** Milliseconds until the end is asked for again when nobody could be asked: twice as many each time, up to the most. */
+const END_PAUSE_MS = 500;
+const END_PAUSE_MOST_MS = 5_000;
 
 /** What a link becomes that is no evidence, or is noted with more. */
 const ROUTINE = ["connecting", "connected", "failed"];
@@ -65,7 +66,10 @@ export interface Session {
   setMicrophone(on: boolean): Promise<void>;
   /** Try again what the view says is blocked. */
   retry(): Promise<void>;
-  /** End the session, as its user; where the policy lets others do that, only leave it. */
+  /**
+   * End the session, as its user; where the policy lets others do that, only leave it. Resolves once that is decided, or
+   * the room left; then an open session goes on asking for the end.
+   */
   end(): Promise<void>;
 }
 
@@ -91,14 +95,16 @@ export function createSession({
   let microphoneWanted = microphone?.on ?? false;
   let joining: Promise<void> | null = null;
   let leaving: ReturnType<typeof setTimeout> | undefined;
-  let leavesAstray = false;
+  let leavesByItself = false;
   let beatAt = 0;
   let askedAt = 0;
+  let endTries = 0;
+  let endAt = Number.POSITIVE_INFINITY;
 
   const tell: Tell = (happened) => {
     const { type } = happened;
     if (type === "Connected" || type === "ConnectionRestored") onConnected(type);
-    const byOther = !guest && !leavesAstray && type === "Disconnected";
+    const byOther = !guest && !leavesByItself && type === "Disconnected";
     store.tell({
       // Whoever connected this room has left it, which is not for us to undo.
       ...(byOther && happened.reason === DisconnectReason.CLIENT_INITIATED
@@ -132,11 +138,11 @@ export function createSession({
 
   const tellRecord = (record: SessionRecord) => tell({ type: "RecordSeen", record, writer: "", fresh: true });
 
-  /** Leave a room that an old token made anew, which is no end. */
-  const leaveAstray = async () => {
-    leavesAstray = true;
+  /** Leave the room, which is no end yet: an old token made it anew, or the end is to be recorded first. */
+  const leave = async () => {
+    leavesByItself = true;
     await room.disconnect();
-    leavesAstray = false;
+    leavesByItself = false;
   };
 
   const nameRoom = (token: string, told: string | null) => {
@@ -193,13 +199,14 @@ export function createSession({
       return join(true);
     },
     possible: access.possible,
-    leave: leaveAstray,
+    leave,
   });
 
   const onConnected = (type: "Connected" | "ConnectionRestored") => {
     if (!guest) {
       // The same room object may be used for one session after the other.
-      const anew = type === "Connected" && latest().view.state === "ended";
+      const { view, endRequested } = latest();
+      const anew = type === "Connected" && (endRequested || view.state === "ended");
       if (anew) store.reset();
       const credentials = access.adopt(anew);
       if (credentials) nameRoom(credentials.token, room.name || null);
@@ -213,7 +220,7 @@ export function createSession({
     const at = clock();
     const milliseconds = at - beatAt;
     beatAt = at;
-    const { link, view, record } = latest();
+    const { link, view, record, endRequested } = latest();
     // While the signal is away, too: the control plane may be in reach.
     const expectant = view.state !== "live" && view.state !== "ended";
     const slept = milliseconds > SLEPT_MS;
@@ -221,6 +228,7 @@ export function createSession({
       note("woke", { milliseconds });
       hurry();
     }
+    if (endRequested && at >= endAt) void askForEnd();
     if (record && (slept || (expectant && at - askedAt > ASK_EVERY_MS))) void ask();
     if (link.is !== "connected" || !isConnected()) return;
     look(room, tell);
@@ -246,7 +254,7 @@ export function createSession({
     if (model.microphone === "failed" && before.microphone !== "failed") note("microphone_failed");
     attend();
     if (view.state !== "ended" || (view === before.view && link === before.link)) return;
-    if (link.is === "astray") void leaveAstray();
+    if (link.is === "astray") void leave();
     // Whoever was transferred goes on with others.
     if (!guest || view === before.view || view.reason === "transferred") return;
     // Nobody listens any more: let go of the microphone now, and of the room soon; the goodbye may still be playing.
@@ -265,20 +273,19 @@ export function createSession({
     }
   };
 
-  /** Resolves to null when the session ends, else to why the user leaves it all the same. */
-  const askForEnd = async (): Promise<"user_ended" | "user_left" | null> => {
-    const token = access.token();
+  /** Ask for the end; who cannot have it leaves: for good if it is refused, else until it is recorded. */
+  const askForEnd = async () => {
+    endAt = Number.POSITIVE_INFINITY;
     const { session } = latest();
-    for (let tries = 0; control && session && token && tries < END_TRIES; tries++) {
-      const answer = await control.end(session, token);
-      if (answer.is === "refused") return "user_left";
-      if (answer.is === "unknown") break;
-      if (answer.is === "known") {
-        tellRecord(answer.record);
-        return null;
-      }
-    }
-    return "user_ended";
+    const token = access.token();
+    const answer: EndAnswer = control && session && token ? await control.end(session, token) : { is: "unknown" };
+    if (!latest().endRequested) return; // by now another conversation takes place
+    if (answer.is === "known") return tellRecord(answer.record);
+    await leave();
+    if (answer.is === "unreachable") {
+      endAt = clock() + Math.min(END_PAUSE_MS * 2 ** endTries, END_PAUSE_MOST_MS);
+      endTries += 1;
+    } else tell({ type: "Left", reason: answer.is === "refused" ? "user_left" : "user_ended" });
   };
 
   return {
@@ -287,8 +294,7 @@ export function createSession({
     snapshot,
     tell,
     open() {
-      opened += 1;
-      if (opened > 1) return;
+      if (opened++) return;
       beatAt = clock();
       const timer = setInterval(() => void beat(), BEAT_MS);
       stops.push(
@@ -309,8 +315,7 @@ export function createSession({
       }
     },
     close() {
-      opened -= 1;
-      if (opened > 0) return;
+      if (--opened) return;
       for (const each of stops.splice(0)) each();
       if (guest) void room.disconnect();
     },
@@ -326,10 +331,8 @@ export function createSession({
     async end() {
       if (latest().view.state === "ended") return;
       tell({ type: "EndRequested" });
-      const reason = await askForEnd();
-      if (!reason) return;
-      await room.disconnect();
-      tell({ type: "Left", reason });
+      endTries = 0;
+      await askForEnd();
     },
   };
 }

@@ -1,10 +1,8 @@
 /** Collects what this browser saw for the session's journal, and hands it over when that is possible. */
 import type { Evidence } from "./control";
 
-/** Kept while the network is gone; the oldest make room. */
-const KEPT = 40;
-/** Sent in a minute; the control plane takes 60. */
-const A_MINUTE = 40;
+/** Kept while the network is gone, where the oldest make room; and sent in a minute, of which the control plane takes 60. */
+const MOST = 40;
 
 export interface Witness {
   /** Note what was seen, and send it if possible. Never a message of livekit-client: those may carry the token. */
@@ -29,7 +27,7 @@ export function witness(clock: () => number, send: (evidence: Evidence) => Promi
     sending = true;
     for (let first = waiting[0]; first; first = waiting[0]) {
       sent = sent.filter((at) => at > clock() - 60_000);
-      if (sent.length >= A_MINUTE || !(await send(first))) break;
+      if (sent.length >= MOST || !(await send(first))) break;
       sent.push(clock());
       if (waiting[0] === first) waiting.shift(); // else it made room meanwhile
     }
@@ -38,7 +36,7 @@ export function witness(clock: () => number, send: (evidence: Evidence) => Promi
   return {
     note(what, data = {}) {
       waiting.push({ what, data, said_at: clock() });
-      if (waiting.length > KEPT) waiting.shift();
+      if (waiting.length > MOST) waiting.shift();
       void flush();
     },
     noteLast: (what) => void send({ what, data: {}, said_at: clock() }),

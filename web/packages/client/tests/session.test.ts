@@ -121,7 +121,6 @@ describe("the end", () => {
   test.each([
     ["refused", "user_left"],
     ["unknown", "user_ended"],
-    ["unreachable", "user_ended"],
   ] as const)("that is %s only lets the user leave", async (is, reason) => {
     const scene = await talk();
     scene.control.end = { is };
@@ -129,6 +128,48 @@ describe("the end", () => {
     await pass(10_000);
     expect(view(scene)).toMatchObject({ state: "ended", reason });
     expect(scene.room.tokens).toHaveLength(1);
+  });
+
+  test("that cannot be asked for is asked for until it is recorded, and nobody stays in the room meanwhile", async () => {
+    const scene = await talk();
+    scene.control.end = { is: "unreachable" };
+    await scene.session.end();
+    expect(scene.room.state).toBe("disconnected");
+    const asked: number[] = [];
+    for (let second = 0; second < 60; second++) {
+      asked.push(scene.control.ends.length);
+      await pass(1_000);
+    }
+    expect([0, 1, 2, 3, 5, 10].map((second) => asked[second])).toEqual([1, 2, 3, 3, 4, 5]);
+    expect(asked.at(-1)).toBeGreaterThan(13); // every 5 s
+    expect(scene.shown).toEqual(["ending"]);
+    expect(scene.room.tokens).toHaveLength(1);
+    scene.control.end = { is: "known", record: written("ending", 3, { reason: "user_ended" }) };
+    await pass(6_000);
+    const { length } = scene.control.ends;
+    scene.control.standing = { is: "known", record: written("ended", 4, { reason: "user_ended" }) };
+    await pass(6_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "user_ended" });
+    expect(scene.shown).toEqual(["ending", "ended"]);
+    expect(scene.control.ends).toHaveLength(length);
+  });
+
+  test("that is refused after all lets the user leave", async () => {
+    const scene = await talk();
+    scene.control.end = { is: "unreachable" };
+    await scene.session.end();
+    scene.control.end = { is: "refused" };
+    await pass(1_000);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "user_left" });
+  });
+
+  test("is not asked for by a page that is closed", async () => {
+    const scene = await talk();
+    scene.control.end = { is: "unreachable" };
+    await scene.session.end();
+    scene.session.close();
+    await pass(60_000);
+    expect(scene.control.ends).toHaveLength(1);
   });
 
   test("lets go of the microphone at once, and of the room a little later", async () => {
@@ -403,6 +444,22 @@ describe("somebody else's room", () => {
     expect(view(scene).state).toBe("ending");
     scene.room.write(written("ended", 3, { session: "S_2", reason: "completed" }));
     expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+  });
+
+  test("that is left before the end could be asked for is not ended, until it is used for another conversation", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    scene.control.end = { is: "unreachable" };
+    await scene.session.end();
+    await pass(3_000);
+    expect(scene.room.state).toBe("disconnected");
+    expect(view(scene).state).toBe("ending");
+    const { length } = scene.control.ends;
+    scene.room.roomInfo = { sid: "RM_2" };
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor({ session: "S_2" }));
+    await pass(10_000);
+    expect(view(scene).state).toBe("waiting");
+    expect(scene.control.ends).toHaveLength(length);
   });
 
   test("that is lost is connected again", async () => {
