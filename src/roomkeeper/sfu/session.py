@@ -101,6 +101,7 @@ class Session:
         self.closed = False
         self.cut_resumes_until = 0.0
         self.signal_lost_at: float | None = None
+        self._signal_heard_at = host.wall()
         self._stack = stack
         self._opened_at = self._resumed_at = stack.now()
         self._failed = False
@@ -156,6 +157,7 @@ class Session:
 
     def receive(self, request: rtc.SignalRequest) -> None:
         """Takes one message of the client; unknown and empty ones are ignored, like the original does."""
+        self._signal_heard_at = self.host.wall()
         room, sid = self.host.room, self.sid
         match request.WhichOneof("message"):
             case "offer":
@@ -255,14 +257,14 @@ class Session:
 
     def resume(self, sink: Sink, answer: rtc.ReconnectResponse) -> None:
         """Goes on over a new signal connection: what the client missed, then an ICE restart (facts B: "Resume")."""
-        since = self.signal_lost_at
+        gone = self._missed()
         self.attach(sink)
         # The client is alive: its media gets the whole time to come back, on another network perhaps.
         self._resumed_at = self._stack.now()
         room = self.host.room
         answer.last_message_seq = self.participant.last_sequence
         self.send(rtc.SignalResponse(reconnect=answer))
-        if since is not None and (gone := room.departed_since(since)):
+        if gone:
             self.send(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=gone)))
         self.participant.touch()
         everybody = [self.participant.info(), *(p.info() for p in room.others(self.sid))]
@@ -270,6 +272,16 @@ class Session:
         self.send(rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room.describe())))
         self.connection.restart()
         self.host.refresh_token(self)
+
+    def _missed(self) -> list[models.ParticipantInfo]:
+        """Who left without this client's hearing of it: a connection may be dead long before the server sees it.
+
+        Of the time in which it may still have been alive, those who are back are left out: the client may know them.
+        """
+        room, lost_at = self.host.room, self.signal_lost_at
+        lost = room.departed_since(lost_at) if lost_at is not None else []
+        here = {participant.identity for participant in room.others(self.sid)}
+        return [one for one in room.departed_since(self._signal_heard_at) if one in lost or one.identity not in here]
 
     # -- the session's end --------------------------------------------------------------------------------------------
 

@@ -153,6 +153,30 @@ async def test_media_gets_the_whole_time_to_come_back_after_a_resume(rooms: Room
     await rooms.close()
 
 
+async def test_who_left_while_the_signal_was_dead_and_nobody_knew_it_is_told_on_resume(
+    rooms: Rooms, clock: Clock
+) -> None:
+    live = rooms.open(CreateRoomRequest(name="tea"))
+    ann, bob, joe = (enter(live, rooms, identity) for identity in ("ann", "bob", "joe"))
+    clock.seconds += 1
+    live.leave(joe.sid, models.DisconnectReason.CLIENT_INITIATED, tell=False)
+    clock.seconds += 1
+    ann.receive(rtc.SignalRequest(ping=1))  # the last sign of life; joe's leave was told before it
+    clock.seconds += 1
+    live.leave(bob.sid, models.DisconnectReason.CLIENT_INITIATED, tell=False)
+    clock.seconds += 14
+    said: list[rtc.SignalResponse] = []
+    ann.resume(SimpleNamespace(send=said.append, close=lambda: None), rtc.ReconnectResponse())
+    told = [
+        one.identity
+        for response in said
+        for one in response.update.participants
+        if one.state == models.ParticipantInfo.DISCONNECTED
+    ]
+    assert told == ["bob"]
+    await rooms.close()
+
+
 async def test_a_server_that_stops_begins_no_more_rooms(rooms: Rooms) -> None:
     enter(rooms.open(CreateRoomRequest(name="tea")), rooms)
     await rooms.close()
