@@ -195,8 +195,10 @@ async def _hang_up(world: World, room: str) -> Outcome:
         await reach(user, SPEAKS)
         pid = int(next(iter(user.agents().values()))["pid"])
     finally:
+        left_at = time.perf_counter()
         await user.leave()
-    outcome.took = await until_dead(pid, FREED_WITHIN)
+    if await until_dead(pid, FREED_WITHIN):
+        outcome.took = time.perf_counter() - left_at
     if world.kept:
         await reported(world, room, outcome, "caller_hung_up", user.asked, epochs=1)
     return outcome

@@ -54,6 +54,8 @@ async def restart_workers(plan: Plan, folder: Path, *, kept: bool) -> list[Outco
             for user, outcome, room, missed in zip(users, outcomes, rooms, unanswered, strict=True):
                 await settle(world, user, room, outcome)
                 outcome.check(not missed, f"not answered: {missed}")
+                lost = [state for _, state in user.states if state == "recovering"]
+                outcome.check(not lost, "the page was told of a loss")
         finally:
             for user in users:
                 await user.leave()

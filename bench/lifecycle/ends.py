@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from bench.lifecycle.outcome import Outcome
 from bench.lifecycle.talks import IDLE, at_once, reach, reported
 from bench.lifecycle.user import TAIL
+from bench.lifecycle.worker import NEVER
 from bench.lifecycle.world import World
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ async def _look(world: World, user: User, room: str, way: Way, outcome: Outcome,
     told = user.last.get("reason") if user.is_over else None
     cut_off = user.cut_off[0][1] if user.cut_off else None
     outcome.facts |= {"told": told, "disconnected": cut_off, "tail": user.tail_since(asked)}
+    second = [said for said in user.said.values() if NEVER in said]
+    outcome.check(not second, f"said after the goodbye: {second}")
     outcome.check(told == way.reason, f"the user was told {told}, disconnected: {cut_off}")
     if not way.goodbye:
         return

@@ -48,6 +48,7 @@ async def kill_control_plane(plan: Plan, folder: Path, *, kept: bool) -> list[Ou
             outcomes[1].check(told, "nobody told the user of the end")
             await asyncio.sleep(max(0.0, killed_at + AWAY - time.perf_counter()))
             await world.control.start()
+            outcomes[0].check(await users[0].until(lambda: users[0].is_over, HEARD_WITHIN), "nobody told of the end")
             for user, outcome in zip(users[2:], outcomes[2:], strict=True):
                 await remembers(user, outcome, ["q0", "q-away"])
             for room in rooms[2:]:
@@ -59,9 +60,7 @@ async def kill_control_plane(plan: Plan, folder: Path, *, kept: bool) -> list[Ou
                     for room, outcome, reason, user in zip(rooms, outcomes, reasons, users, strict=True)
                 )
             )
-            for room, outcome in zip(rooms, outcomes, strict=True):
-                delivered = [name for name, _ in world.reports.reports.get(room, [])]
-                outcome.check(len(delivered) == len(set(delivered)), "a report was delivered twice")
+            for outcome in outcomes:
                 outcome.check(not outcome.facts.get("gaps"), f"gaps {outcome.facts.get('gaps')}")
         finally:
             for user in users:

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from bench.lifecycle.worker import GREETING
+from bench.lifecycle.worker import ANSWER, GREETING
 
 if TYPE_CHECKING:
     import random
@@ -138,16 +138,21 @@ async def reported(
     texts = [item.get("text") for item in report["items"] if item.get("role") == "user"]
     wrong = [question for question in dict.fromkeys(asked) if texts.count(question) != asked.count(question)]
     outcome.check(not wrong, f"lost or doubled in the report: {wrong}")
+    answers = [item["text"] for item in report["items"] if item.get("role") == "assistant" and not item["interrupted"]]
+    doubled = {text for text in answers if text.startswith(ANSWER) and answers.count(text) > 1}
+    outcome.check(not doubled, f"answers doubled in the report: {doubled}")
+    delivered = [name for name, _ in world.reports.reports[room]]
+    outcome.check(len(delivered) == len(set(delivered)), "a report was delivered twice")
 
 
-async def until_dead(pid: int, within: float) -> float | None:
-    """Wait until a process is gone; returns after how many seconds, None if it is not."""
+async def until_dead(pid: int, within: float) -> bool:
+    """Wait until a process is gone; returns whether it is."""
     began = time.perf_counter()
     while time.perf_counter() - began < within:
         if is_dead(pid):
-            return time.perf_counter() - began
+            return True
         await asyncio.sleep(0.005)
-    return None
+    return False
 
 
 def is_dead(pid: int) -> bool:

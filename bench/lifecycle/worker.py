@@ -48,6 +48,8 @@ THINKS: Final = 0.5
 LOOKS_UP: Final = 1.5
 """Seconds that the tool takes."""
 GREETING: Final = "Welcome and thank you for coming here today"
+ANSWER: Final = "I heard"
+NEVER: Final = "This is never said"
 GOODBYE: Final = "That was all and I wish you a very good day"
 SENTENCES: Final = 10
 """Of six words each, when asked to talk at length."""
@@ -151,7 +153,7 @@ class _Answer(llm.LLMStream):
         elif last == "long":
             delta.content = " ".join("This is one of many sentences." for _ in range(SENTENCES))
         else:
-            delta.content = f"I heard {' and '.join(asked) or 'nothing'} so far."
+            delta.content = f"{ANSWER} {' and '.join(asked) or 'nothing'} so far."
         for part in re.findall(r"\S+\s*", delta.content or "") or [None]:
             piece = llm.ChoiceDelta(role="assistant", content=part, tool_calls=delta.tool_calls)
             self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid("answer_"), delta=piece))
@@ -268,7 +270,7 @@ async def end(ctx: JobContext, session: AgentSession[None], way: str, raises: as
     match way:
         case "twice" if KEPT:
             roomkeeper.end("completed", goodbye=GOODBYE)
-            roomkeeper.end("user_ended", goodbye="This is never said")
+            roomkeeper.end("user_ended", goodbye=NEVER)
         case "transfer" if KEPT:
             roomkeeper.end("transferred", goodbye=GOODBYE)
         case "twice" | "transfer" | "shutdown":
