@@ -54,7 +54,12 @@ async def test_an_operator_watches_a_session_ends_it_and_reads_why(desk: Desk) -
     row = page.get_by_role("link", name=re.compile("tea"))
     await expect(row).to_contain_text("live")
     await expect(row).to_contain_text("ann")
+    search = page.get_by_placeholder("user who is there")
+    await search.fill("bob")
+    await expect(row).to_have_count(0)
+    await search.fill("ann")
     await row.click()
+    await search.clear()
 
     session = await house.plane.store.find("tea")
     assert session is not None

@@ -29,7 +29,7 @@ export function List({ store, view, chosen }: { readonly store: Store; readonly 
       <div className="filters">
         <input
           type="search"
-          placeholder="Room, agent, user or id"
+          placeholder="Room, agent, id, or user who is there"
           aria-label="Search"
           value={filter.search}
           onChange={(event) => setFilter({ ...filter, search: event.target.value })}

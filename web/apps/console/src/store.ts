@@ -9,7 +9,7 @@ import { type Counts, follow, type StreamEvent } from "./stream";
 export interface Filter {
   /** One of the states, "open" for those that have not ended, "" for all. */
   readonly state: State | "open" | "";
-  /** A part of the room's, the agent's or a user's name, or an id. */
+  /** A part of the room's or the agent's name, an id, or a part of the name of a user who is there. */
   readonly search: string;
 }
 
