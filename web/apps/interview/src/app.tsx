@@ -3,14 +3,16 @@ import { RoomkeeperRoom, type Session, useKeptSession, useModel } from "@roomkee
 import { useState } from "react";
 import { Conversation } from "./conversation";
 import { End } from "./end";
+import { Mark } from "./icons";
 import { Lobby } from "./lobby";
-import { begin, forgetVisit } from "./visit";
+import { type arrive, begin, forgetVisit } from "./visit";
 import { useWords } from "./words";
 
-export function App({ resumed }: { resumed: Session | null }) {
+export function App({ arrival }: { arrival: Awaited<ReturnType<typeof arrive>> }) {
   const words = useWords();
-  const [session, setSession] = useState(resumed);
+  const [session, setSession] = useState<Session | null>(typeof arrival === "string" ? null : arrival);
   const [name, setName] = useState("");
+  if (arrival === "refused") return <Refused />;
   if (session === null) {
     return (
       <Lobby
@@ -41,5 +43,34 @@ export function Visit({ onAgain }: { onAgain: () => void }) {
     <End model={model} ended={model.view} onAgain={onAgain} />
   ) : (
     <Conversation session={session} model={model} />
+  );
+}
+
+/** While an invitation is asked about. */
+export function Opening() {
+  const { status } = useWords();
+  return (
+    <main className="lobby">
+      <p className="status" role="status" data-state="connecting">
+        {status.connecting}
+      </p>
+    </main>
+  );
+}
+
+/** An invitation that is not good any more. */
+function Refused() {
+  const { title, text, retry } = useWords().advice.token;
+  return (
+    <main className="lobby">
+      <div className="obstruction" role="alert">
+        <Mark />
+        <h1>{title}</h1>
+        <p>{text}</p>
+        <button type="button" className="primary" onClick={() => location.reload()}>
+          {retry}
+        </button>
+      </div>
+    </main>
   );
 }

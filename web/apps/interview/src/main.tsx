@@ -1,7 +1,7 @@
-import { StrictMode } from "react";
+import { type ReactNode, StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { App } from "./app";
-import { resume } from "./visit";
+import { App, Opening } from "./app";
+import { arrive } from "./visit";
 import { WordsContext, wordsFor } from "./words";
 import "./styles/base.css";
 import "./styles/controls.css";
@@ -9,16 +9,21 @@ import "./styles/lobby.css";
 import "./styles/conversation.css";
 import "./styles/end.css";
 
-const root = document.getElementById("root");
-if (root === null) throw new Error("index.html has no #root");
+const element = document.getElementById("root");
+if (element === null) throw new Error("index.html has no #root");
+const root = createRoot(element);
 const asked = new URLSearchParams(location.search).get("lang");
 const words = wordsFor(asked === null ? navigator.languages : [asked]);
 document.documentElement.lang = words.language;
 document.title = words.title;
-createRoot(root).render(
-  <StrictMode>
-    <WordsContext value={words}>
-      <App resumed={resume()} />
-    </WordsContext>
-  </StrictMode>,
-);
+// Another invitation in the same tab is another visit.
+addEventListener("hashchange", () => location.reload());
+
+const show = (page: ReactNode) =>
+  root.render(
+    <StrictMode>
+      <WordsContext value={words}>{page}</WordsContext>
+    </StrictMode>,
+  );
+show(<Opening />);
+void arrive().then((arrival) => show(<App arrival={arrival} />));

@@ -1,5 +1,7 @@
 /** What this tab remembers, so that loading the page again brings the same participant back to the same room. */
 export interface Visit {
+  /** That it began with; null: none. */
+  readonly invite: string | null;
   readonly room: string;
   readonly name: string;
   readonly microphone: { readonly on: boolean; readonly deviceId: string | null };

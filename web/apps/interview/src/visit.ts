@@ -1,9 +1,13 @@
-/** Begins sessions, and comes back to the one that was going on, or has ended, when the page was loaded again. */
+/**
+ * Begins sessions, and comes back to the one that was going on, or has ended, when the page was loaded again. What an
+ * invitation leads to is asked before anybody prepares for it.
+ */
 import {
   controlPlane,
   createSession,
   type Microphone,
   type Session,
+  type TokenSource,
   tabIdentity,
   tokenEndpoint,
 } from "@roomkeeper/react";
@@ -16,6 +20,8 @@ export interface Guest {
   readonly microphone: Microphone;
 }
 
+const NOBODY: Guest = { name: "", microphone: { on: false, deviceId: null } };
+
 /** An invitation is in the part of the address that no server and no log gets to see. */
 const invite = new URLSearchParams(location.hash.slice(1)).get("invite");
 const tokens = tokenEndpoint("/api/token", invite);
@@ -26,10 +32,17 @@ export function begin(guest: Guest): Session {
   return sessionFor(guest, null);
 }
 
-/** The session that this tab was in, if it was in one. */
-export function resume(): Session | null {
+/**
+ * What the page begins with: the session that this tab was in, or the one that is over; the lobby; or nothing, since the
+ * invitation is not good any more. A token is asked for, which by itself makes no room and calls no agent.
+ */
+export async function arrive(): Promise<Session | "lobby" | "refused"> {
   const visit = recallVisit();
-  return visit === null ? null : sessionFor(visit, visit.room);
+  if (visit?.invite === invite) return sessionFor(visit, visit.room);
+  if (invite === null) return "lobby";
+  const answer = await tokens({ identity: tabIdentity(sessionStorage), name: "", room: null });
+  if (answer.is === "refused") return answer.is;
+  return answer.is === "ended" ? sessionFor(NOBODY, null, () => Promise.resolve(answer)) : "lobby";
 }
 
 /** Forget the session: the next one begins in the lobby. */
@@ -37,9 +50,9 @@ export function forgetVisit(): void {
   rememberVisit(null);
 }
 
-function sessionFor({ name, microphone }: Guest, room: string | null): Session {
+function sessionFor({ name, microphone }: Guest, room: string | null, source: TokenSource = tokens): Session {
   const session = createSession({
-    join: { tokens, identity: tabIdentity(sessionStorage), name, room, microphone },
+    join: { tokens: source, identity: tabIdentity(sessionStorage), name, room, microphone },
     control,
     transcript: transcript(sessionStorage),
   });
@@ -48,7 +61,7 @@ function sessionFor({ name, microphone }: Guest, room: string | null): Session {
     const model = session.snapshot();
     const on = model.microphone === "on" || (model.link.is === "connecting" && microphone.on);
     if (model.room === null || (known?.room === model.room && known.microphone.on === on)) return;
-    known = { room: model.room, name, microphone: { ...microphone, on } };
+    known = { invite, room: model.room, name, microphone: { ...microphone, on } };
     rememberVisit(known);
   };
   session.subscribe(remember);
