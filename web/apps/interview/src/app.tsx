@@ -5,7 +5,7 @@ import { Conversation } from "./conversation";
 import { End } from "./end";
 import { Mark } from "./icons";
 import { Lobby } from "./lobby";
-import { type arrive, begin, forgetVisit } from "./visit";
+import { type arrive, begin, forgetVisit, isInvited } from "./visit";
 import { useWords } from "./words";
 
 export function App({ arrival }: { arrival: Awaited<ReturnType<typeof arrive>> }) {
@@ -28,7 +28,7 @@ export function App({ arrival }: { arrival: Awaited<ReturnType<typeof arrive>> }
   };
   return (
     <RoomkeeperRoom session={session}>
-      <Visit onAgain={again} />
+      <Visit onAgain={isInvited ? null : again} />
       {/* Beyond the end, too: the last words may still be playing. */}
       <RoomAudioRenderer />
     </RoomkeeperRoom>
@@ -36,7 +36,7 @@ export function App({ arrival }: { arrival: Awaited<ReturnType<typeof arrive>> }
 }
 
 /** Whatever the session is in, from joining to the end. */
-export function Visit({ onAgain }: { onAgain: () => void }) {
+export function Visit({ onAgain }: { onAgain: (() => void) | null }) {
   const session = useKeptSession();
   const model = useModel(session);
   return model.view.state === "ended" ? (

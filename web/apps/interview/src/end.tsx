@@ -9,7 +9,8 @@ import { reasonOf, useWords } from "./words";
 interface Props {
   readonly model: Model;
   readonly ended: Ended;
-  readonly onAgain: () => void;
+  /** Null where another interview would be the same one: the room follows from the invitation. */
+  readonly onAgain: (() => void) | null;
 }
 
 /** That it is over, why, what was kept, and what to do next. */
@@ -42,9 +43,11 @@ export function End({ model, ended, onAgain }: Props) {
       {/* A session has a record where it is kept; without one there is nobody who could keep the answers. */}
       {answers > 0 && <p className="kept">{model.session === null ? over.keptHere : over.kept}</p>}
       <p className="next">{over.next[ended.outcome ?? "finished"]}</p>
-      <button type="button" className="primary" onClick={onAgain}>
-        {over.again}
-      </button>
+      {onAgain && (
+        <button type="button" className="primary" onClick={onAgain}>
+          {over.again}
+        </button>
+      )}
       {lines.length > 0 && (
         <details>
           <summary>{over.read}</summary>

@@ -24,6 +24,7 @@ const NOBODY: Guest = { name: "", microphone: { on: false, deviceId: null } };
 
 /** An invitation is in the part of the address that no server and no log gets to see. */
 const invite = new URLSearchParams(location.hash.slice(1)).get("invite");
+export const isInvited = invite !== null;
 const tokens = tokenEndpoint("/api/token", invite);
 const control = controlPlane("/api");
 

@@ -108,10 +108,8 @@ export const de: Words = {
     keptHere: "Die Mitschrift bleibt nur auf dieser Seite, bis Sie sie schließen.",
     next: {
       finished: "Sie müssen nichts weiter tun und können diese Seite schließen.",
-      abandoned:
-        "Falls das nicht so gedacht war, beginnen Sie von vorn oder melden Sie sich bei denen, die Sie eingeladen haben.",
-      failed:
-        "Das lag nicht an Ihnen. Versuchen Sie es erneut oder melden Sie sich bei denen, die Sie eingeladen haben.",
+      abandoned: "Falls das nicht so gedacht war, melden Sie sich bei denen, die Sie eingeladen haben.",
+      failed: "Das lag nicht an Ihnen. Bitte melden Sie sich bei denen, die Sie eingeladen haben.",
     },
     again: "Neues Interview beginnen",
     read: "Mitschrift lesen",

@@ -106,8 +106,8 @@ export const en: Words = {
     keptHere: "The transcript is kept on this page only, until you close it.",
     next: {
       finished: "There is nothing more to do: you can close this page.",
-      abandoned: "If that was not meant to happen, start anew or ask whoever invited you.",
-      failed: "That was not your fault. Try again, or tell whoever invited you.",
+      abandoned: "If that was not meant to happen, ask whoever invited you.",
+      failed: "That was not your fault. Please tell whoever invited you.",
     },
     again: "Start a new interview",
     read: "Read the transcript",
