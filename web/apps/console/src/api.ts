@@ -41,9 +41,18 @@ export interface Deed {
   readonly parked_at: string | null;
 }
 
+/** One agent's time in charge, or the place kept for the next. */
+export interface Epoch {
+  readonly number: number;
+  readonly standing: string;
+  readonly job: string | null;
+  readonly identity: string | null;
+}
+
 export interface Details extends Summary {
   readonly origin: string;
   readonly policy: Readonly<Record<string, unknown>>;
+  readonly epochs: readonly Epoch[];
   readonly deliveries: readonly Delivery[];
   readonly deeds: readonly Deed[];
 }

@@ -73,7 +73,7 @@ export function SessionPage({ api, id, store }: SessionProps) {
           </ul>
         )}
       </section>
-      <Lanes lanes={lanesOf(events, timeline)} from={began} to={Math.max(over, began + 1000)} />
+      <Lanes lanes={lanesOf(events, timeline, details.epochs)} from={began} to={Math.max(over, began + 1000)} />
       <div className="halves">
         <Transcript said={transcriptOf(events)} began={began} />
         <Events lines={timeline} decisive={explanation.decisive} />

@@ -46,6 +46,67 @@ describe("lanes", () => {
   });
 });
 
+describe("the lanes of what is not in the room that ends", () => {
+  const spansOf = (lanes: ReturnType<typeof lanesOf>, name: string) =>
+    lanes.find((lane) => lane.name === name)?.spans.map(({ from, to }) => [from, to]);
+
+  test("an old room's end closes nothing of a room made since", () => {
+    const lanes = lanesOf(
+      [
+        { type: "RoomStarted", at: 1_000, sid: "RM_1" },
+        { type: "ParticipantJoined", at: 2_000, sid: "PA_1", identity: "ann", kind: "standard", room_sid: "RM_1" },
+        { type: "EgressStarted", at: 2_500, egress: "EG_1" },
+        { type: "RoomStarted", at: 3_000, sid: "RM_2" },
+        { type: "RoomSeen", at: 4_000, sid: "RM_2", people: [{ sid: "PA_2", identity: "bob", kind: "standard" }] },
+        { type: "ParticipantJoined", at: 4_500, sid: "PA_3", identity: "cid", kind: "standard", room_sid: "" },
+        { type: "EgressStarted", at: 5_000, egress: "EG_2" },
+        { type: "RoomFinished", at: 6_000, sid: "RM_1" },
+      ],
+      [line(0, null)],
+    );
+    expect(spansOf(lanes, "ann")).toEqual([[2_000, 6_000]]);
+    expect(spansOf(lanes, "bob")).toEqual([[4_000, null]]);
+    expect(spansOf(lanes, "cid")).toEqual([[4_500, null]]);
+    expect(spansOf(lanes, "recording")).toEqual([
+      [2_500, 6_000],
+      [5_000, null],
+    ]);
+    expect(spansOf(lanes, "room")).toEqual([
+      [1_000, 6_000],
+      [3_000, null],
+    ]);
+  });
+
+  test("an agent that attached and never joined is seen, by its epoch", () => {
+    const lanes = lanesOf(
+      [
+        { type: "RoomStarted", at: 1_000, sid: "RM_1" },
+        { type: "AgentAttached", at: 2_000, job: "AJ_1", identity: "agent-AJ_1" },
+        { type: "AgentAttached", at: 2_500, job: "AJ_1", identity: "agent-AJ_1" },
+        { type: "LeaseExpired", at: 3_000, job: "AJ_1" },
+        { type: "AgentAttached", at: 4_000, job: "AJ_2", identity: "agent-AJ_2" },
+        { type: "AgentAttached", at: 5_000, job: "AJ_1", identity: "agent-AJ_1" },
+        { type: "AgentLost", at: 6_000, job: "AJ_1", exit: -9 },
+        { type: "RoomFinished", at: 7_000, sid: "RM_1" },
+        { type: "AgentDone", at: 8_000, job: "AJ_2" },
+      ],
+      [line(0, null)],
+      [
+        { number: 1, standing: "fenced", job: "AJ_1", identity: "agent-AJ_1" },
+        { number: 2, standing: "over", job: "AJ_2", identity: "agent-AJ_2" },
+      ],
+    );
+    expect(spansOf(lanes, "epoch 1")).toEqual([
+      [2_000, 3_000],
+      [5_000, 6_000],
+    ]);
+    expect(spansOf(lanes, "epoch 2")).toEqual([[4_000, 8_000]]);
+    const [first, again] = lanes.find((lane) => lane.name === "epoch 1")?.spans ?? [];
+    expect(first?.words).toBe("agent-AJ_1, job AJ_1, never in charge · lease expired");
+    expect(again).toMatchObject({ kind: "fenced", words: expect.stringContaining("lost, exit -9") });
+  });
+});
+
 describe("a transcript", () => {
   const noted = (seq: number, item: unknown): JournalEvent => ({
     type: "Noted",
