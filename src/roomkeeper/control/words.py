@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, assert_never
 
 from roomkeeper.lifecycle.events import (
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from roomkeeper.lifecycle.events import Event
+
+LONGEST_DATA: Final = 300
+"""Characters of what a browser says beside its word."""
 
 WHO: Final[Mapping[ParticipantKind, str]] = {
     ParticipantKind.STANDARD: "user",
@@ -130,7 +134,7 @@ def words(event: SessionOpened | Event) -> str:
         case TokenAsked():
             return f"a token was asked for by {event.identity}"
         case EvidenceGiven():
-            return f"the browser of {event.identity} says: {event.what}"
+            return f"the browser of {event.identity} says: {event.what}{_data(event.data)}"
         case ControlStarted():
             return "the control plane was down and is up again"
         case TimerFired():
@@ -145,6 +149,16 @@ def _who(kind: ParticipantKind, identity: str, *, hidden: bool = False) -> str:
 
 def _call(status: int) -> str:
     return f"; {call_meaning(status)}" if status else ""
+
+
+def _data(data: Mapping[str, object]) -> str:
+    """What a browser may have made up is shown as one line, and not all of it if it is long."""
+    said = ", ".join(f"{_plain(key)}: {_plain(value)}" for key, value in data.items())
+    return f" ({said if len(said) <= LONGEST_DATA else f'{said[:LONGEST_DATA]}…'})" if said else ""
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
 
 
 def _error(line: Noted) -> str:

@@ -267,6 +267,18 @@ def test_the_conversation_itself_is_not_shown() -> None:
         ),
         (RoomSeen(at=0, sid="RM_1"), "looked: in room RM_1 is nobody"),
         (RoomSeen(at=0, sid=None), "looked: there is no such room"),
+        (
+            EvidenceGiven(at=0, identity="ann", what="woke", data={"milliseconds": 31_000, "how": "frozen"}),
+            "the browser of ann says: woke (milliseconds: 31000, how: frozen)",
+        ),
+        (
+            EvidenceGiven(at=0, identity="ann", what="x", data={"a": "\x1b[2J\n", "b": {"c": None}}),
+            r'the browser of ann says: x (a: "\u001b[2J\n", b: {"c": null})',
+        ),
+        (
+            EvidenceGiven(at=0, identity="ann", what="x", data={"a": "o" * 5_000}),
+            f"the browser of ann says: x (a: {'o' * 297}…)",
+        ),
     ],
 )
 def test_raw_words_stand_beside_their_meaning(event: Event, said: str) -> None:
