@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from roomkeeper.sfu.live import LiveRoom
 
 START = 1_000.0
+ANSWER_WITHIN = 15
 ALL = models.ParticipantPermission(can_subscribe=True, can_publish=True, can_publish_data=True)
 CONTENT = rtc.SignalResponse(refresh_token="t" * 1024)
 
@@ -66,9 +67,9 @@ def rooms(clock: Clock) -> Rooms:
     return rooms
 
 
-def enter(live: LiveRoom, rooms: Rooms, identity: str = "ann") -> Session:
+def enter(live: LiveRoom, rooms: Rooms, identity: str = "ann", *, single: bool = True) -> Session:
     """Bring somebody in whose media is up."""
-    session = live.join(Joiner(identity=identity, permission=ALL), single=True)
+    session = live.join(Joiner(identity=identity, permission=ALL), single=single)
     grants = VideoGrants(room_join=True, room=live.name)
     rooms.remember_claims(session.sid, Claims(api_key="devkey", identity=identity, video=grants, expires_at=START))
     live.apply(live.room.answered(session.sid))
@@ -150,6 +151,39 @@ async def test_media_gets_the_whole_time_to_come_back_after_a_resume(rooms: Room
     clock.seconds += 1
     session.tick()
     assert session.participant.disconnect_reason == models.DisconnectReason.CONNECTION_TIMEOUT
+    await rooms.close()
+
+
+async def test_who_does_not_answer_an_offer_begins_anew_after_15_seconds(rooms: Rooms, clock: Clock) -> None:
+    session = enter(rooms.open(CreateRoomRequest(name="tea")), rooms, single=False)
+    said: list[rtc.SignalResponse] = []
+    session.attach(cast("Any", SimpleNamespace(send=said.append, close=lambda: None)))
+    session.connection.begin()
+    for _ in range(ANSWER_WITHIN - 1):
+        clock.seconds += 1
+        session.connection.primary.ice.heard_at = clock.seconds
+        session.tick()
+    assert not any(response.HasField("leave") for response in said)
+    clock.seconds += 1
+    session.tick()
+    (leave,) = [response.leave for response in said if response.HasField("leave")]
+    assert (leave.action, leave.reason) == (rtc.LeaveRequest.RECONNECT, models.DisconnectReason.STATE_MISMATCH)
+    await rooms.close()
+
+
+async def test_who_is_not_heard_for_15_seconds_is_asked_to_resume_and_after_20_is_gone(
+    rooms: Rooms, clock: Clock
+) -> None:
+    session = enter(rooms.open(CreateRoomRequest(name="tea")), rooms)
+    said: list[rtc.SignalResponse] = []
+    session.attach(cast("Any", SimpleNamespace(send=said.append, close=lambda: None)))
+    for seconds in range(1, 21):
+        clock.seconds += 1
+        session.tick()
+        assert any(response.HasField("leave") for response in said) == (seconds >= 15)
+        assert (session.participant.disconnect_reason == models.DisconnectReason.CONNECTION_TIMEOUT) == (seconds >= 20)
+    (leave,) = [response.leave for response in said if response.HasField("leave")]
+    assert (leave.action, leave.reason) == (rtc.LeaveRequest.RESUME, models.DisconnectReason.CONNECTION_TIMEOUT)
     await rooms.close()
 
 
