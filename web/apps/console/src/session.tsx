@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import type { Api, Details, Explanation, Timeline } from "./api";
 import { Deliveries } from "./deliveries";
 import { EndForm } from "./end-form";
@@ -91,13 +91,14 @@ export function SessionPage({ api, id, store }: SessionProps) {
 
 /** Read a session, and again whenever the stream speaks of it, and while its report is on its way. */
 function useSession(api: Api, id: string, store: Store) {
-  const told = useSyncExternalStore(store.subscribe, () => store.told(id));
   const [asked, setAsked] = useState(0);
   const [everything, setEverything] = useState<Everything | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const last = useRef(0);
+  const reload = useCallback(() => setAsked((count) => count + 1), []);
+  useEffect(() => store.hear(id, reload), [store, id, reload]);
   const settling = everything !== null && isSettling(everything.details);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `told`, `asked` and `settling` say when to read again
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `asked` and `settling` say when to read again
   useEffect(() => {
     let current = true;
     const read = async () => {
@@ -117,7 +118,7 @@ function useSession(api: Api, id: string, store: Store) {
       current = false;
       clearTimeout(timer);
     };
-  }, [api, id, told, asked, settling]);
+  }, [api, id, asked, settling]);
   useEffect(() => {
     if (!settling) return;
     const timer = setInterval(async () => {
@@ -126,7 +127,7 @@ function useSession(api: Api, id: string, store: Store) {
     }, AGAIN);
     return () => clearInterval(timer);
   }, [api, id, settling]);
-  return { everything, problem, reload: () => setAsked((count) => count + 1) };
+  return { everything, problem, reload };
 }
 
 function download(id: string, everything: Everything): void {

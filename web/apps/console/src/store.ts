@@ -34,7 +34,8 @@ export interface View {
 const EMPTY: View = { rows: [], counts: {}, connected: false, loading: true, refused: null, version: 0 };
 /** Sessions in one answer: the most that the server gives. */
 const PAGE = 200;
-/** Ended sessions that are kept in the page; older ones are a search away. */
+/** Ended sessions that are kept in the page: so many of those that are shown, and of the others; older ones are a search
+ * away. */
 const MOST_ENDED = 2_000;
 
 export class Store {
@@ -44,8 +45,10 @@ export class Store {
   #filter: Filter = { state: "open", search: "" };
   #listeners = new Set<() => void>();
   #scheduled = false;
+  /** When there are more rows than this, they are sifted before the next frame: a hidden tab has none. */
+  #many = MOST_ENDED;
   #reads = 0;
-  #told = new Map<string, number>();
+  #hearers = new Map<string, Set<() => void>>();
 
   constructor(
     private readonly api: Api,
@@ -73,9 +76,16 @@ export class Store {
 
   readonly view = (): View => this.#view;
 
-  /** How often the stream spoke of a session: what is shown of it is to be read again when this changes. */
-  told(id: string): number {
-    return this.#told.get(id) ?? 0;
+  /** Call back whenever what is shown of a session is to be read again: the stream spoke of it, or may have missed it.
+   * @returns stops that.
+   */
+  hear(id: string, listener: () => void): () => void {
+    const hearers = this.#hearers.get(id) ?? new Set();
+    this.#hearers.set(id, hearers.add(listener));
+    return () => {
+      hearers.delete(listener);
+      if (hearers.size === 0) this.#hearers.delete(id);
+    };
   }
 
   /** Show other sessions; those of a state or name that is not here yet are read from the server. */
@@ -88,10 +98,11 @@ export class Store {
   /** Take one event of the stream. */
   take(event: StreamEvent): void {
     if (event.counts) this.#show({ counts: event.counts });
-    if (event.session) this.#told.set(event.session.id, this.told(event.session.id) + 1);
+    if (event.session) this.#tell(event.session.id);
     if (event.type === "snapshot" && event.resumed !== true) {
       this.#rows.clear();
       this.#order = [];
+      for (const id of this.#hearers.keys()) this.#tell(id);
       void this.#read(this.#filter);
     }
     if (event.type === "session.purged" && event.session) this.#forget(event.session.id);
@@ -129,7 +140,12 @@ export class Store {
     const at = place(this.#order, row);
     if (known) this.#order[at] = row;
     else this.#order.splice(at, 0, row);
+    if (this.#order.length > this.#many) this.#sift();
     this.#changed();
+  }
+
+  #tell(id: string): void {
+    for (const listener of this.#hearers.get(id) ?? []) listener();
   }
 
   #forget(id: string): void {
@@ -145,9 +161,25 @@ export class Store {
     this.#scheduled = true;
     this.frame(() => {
       this.#scheduled = false;
-      const rows = this.#order.filter((row) => passes(row, this.#filter));
-      this.#show({ rows, version: this.#view.version + 1 });
+      this.#show({ rows: this.#sift(), version: this.#view.version + 1 });
     });
+  }
+
+  /** Say which rows pass the filter; ended sessions that are too many are forgotten, the oldest first. */
+  #sift(): Row[] {
+    const rows: Row[] = [];
+    const kept: Row[] = [];
+    let [shown, others] = [MOST_ENDED, MOST_ENDED];
+    for (const row of this.#order) {
+      const passing = passes(row, this.#filter);
+      const room = row.state !== "ended" || (passing ? shown-- : others--) > 0;
+      if (room) kept.push(row);
+      else this.#rows.delete(row.id);
+      if (room && passing) rows.push(row);
+    }
+    this.#order = kept;
+    this.#many = kept.length + MOST_ENDED;
+    return rows;
   }
 
   #show(part: Partial<View>): void {

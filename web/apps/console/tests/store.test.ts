@@ -72,6 +72,57 @@ describe("the store", () => {
     expect(frames).toHaveLength(1);
   });
 
+  test("forgets the oldest ended sessions when they become too many, and never what goes on", () => {
+    const { store, settle } = storeOf();
+    store.filter({ state: "", search: "" });
+    store.take({ type: "session.live", at: "", session: row("open", 1, "live", 0) });
+    for (let n = 1; n <= 2_500; n += 1)
+      store.take({ type: "session.ended", at: "", session: row(`e${n}`, 1, "ended", n) });
+    const { rows } = settle();
+    expect(rows).toHaveLength(2_001);
+    expect([rows[0]?.id, rows[1_999]?.id, rows[2_000]?.id]).toEqual(["e2500", "e501", "open"]);
+    store.filter({ state: "open", search: "" });
+    for (let n = 1; n <= 2_500; n += 1)
+      store.take({ type: "session.ended", at: "", session: row(`f${n}`, 1, "ended", 3_000 + n) });
+    settle();
+    store.filter({ state: "", search: "" });
+    expect(settle().rows).toHaveLength(2_001);
+  });
+
+  test("forgets them in a hidden tab, too, which has no frames", () => {
+    const { store, settle } = storeOf();
+    for (let n = 1; n <= 5_000; n += 1)
+      store.take({ type: "session.ended", at: "", session: row(`e${n}`, 1, "ended", n) });
+    store.filter({ state: "ended", search: "e1" });
+    expect(settle().rows.map(({ id }) => id)).not.toContain("e1");
+  });
+
+  test("keeps an old ended session that is searched for", () => {
+    const { store, settle } = storeOf();
+    store.filter({ state: "ended", search: "needle" });
+    store.take({ type: "session.ended", at: "", session: row("needle", 1, "ended", 0) });
+    for (let n = 1; n <= 2_500; n += 1)
+      store.take({ type: "session.ended", at: "", session: row(`e${n}`, 1, "ended", n) });
+    expect(settle().rows.map(({ id }) => id)).toEqual(["needle"]);
+  });
+
+  test("says whenever a session is to be read again, until it is not shown any more", () => {
+    const { store } = storeOf();
+    let heard = 0;
+    const stop = store.hear("a", () => {
+      heard += 1;
+    });
+    store.take({ type: "session.live", at: "", session: row("a", 1) });
+    store.take({ type: "session.live", at: "", session: row("b", 1) });
+    store.take({ type: "snapshot", at: "", resumed: true });
+    expect(heard).toBe(1);
+    store.take({ type: "snapshot", at: "" });
+    expect(heard).toBe(2);
+    stop();
+    store.take({ type: "session.live", at: "", session: row("a", 2) });
+    expect(heard).toBe(2);
+  });
+
   test("forgets what was purged", () => {
     const { store, settle } = storeOf();
     store.take({ type: "session.live", at: "", session: row("a", 1) });
