@@ -28,6 +28,8 @@ export function End({ model, ended, onAgain }: Props) {
         {over.heading}
       </h1>
       <p className="lead">{reasonOf(ended, words)}</p>
+      {/* What anybody else adds is for the application. */}
+      {ended.by === "operator" && ended.detail && <p className="detail">{ended.detail}</p>}
       {liveAt !== null && (
         <dl>
           <div>

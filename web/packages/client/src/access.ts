@@ -1,5 +1,5 @@
 /** Getting into the room: the token that is held, a new one, and what comes of trying. */
-import { ConnectionError, type Room } from "livekit-client";
+import type { ConnectionError, Room } from "livekit-client";
 import { type Credentials, credentialsOf } from "./engine";
 import { call } from "./http";
 import type { ConnectFailure } from "./model";
@@ -42,8 +42,8 @@ export interface Access {
   enter(credentials: Credentials, again: boolean): Promise<ConnectFailure | null>;
 }
 
-/** @param guest - Who asks for tokens; null when somebody else connects the room. */
-export function accessTo(livekit: Room, guest: Guest | null, clock: () => number): Access {
+/** @param guest - Who asks for tokens; undefined when somebody else connects the room. */
+export function accessTo(livekit: Room, guest: Guest | undefined, clock: () => number): Access {
   let held: Credentials | null = null;
   let asked = 0;
   const isGood = ({ token }: Credentials) => claimsOf(token).expiresAt - TOO_LATE_MS > clock();
@@ -72,7 +72,7 @@ export function accessTo(livekit: Room, guest: Guest | null, clock: () => number
         return null;
       } catch (error) {
         // The message is dropped: it may hold the token.
-        const status = error instanceof ConnectionError ? error.status : 0;
+        const { status } = error as Partial<ConnectionError>;
         return status === 404 ? "not_found" : status === 401 || status === 403 ? "token" : "server";
       }
     },

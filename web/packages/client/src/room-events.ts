@@ -56,8 +56,13 @@ export function listen(room: Room, tell: Tell): () => void {
     if (topic !== RECORD_KEY || (participant && !isAgent(participant))) return;
     tellRecord(tell, new TextDecoder().decode(payload), participant);
   }, RoomEvent.DataReceived);
-  on(microphone, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted);
-  on(microphone, RoomEvent.LocalTrackPublished, RoomEvent.LocalTrackUnpublished);
+  on(
+    microphone,
+    RoomEvent.TrackMuted,
+    RoomEvent.TrackUnmuted,
+    RoomEvent.LocalTrackPublished,
+    RoomEvent.LocalTrackUnpublished,
+  );
   on(({ source, track }) => {
     if (source !== Track.Source.Microphone) return;
     track?.on(TrackEvent.Ended, () => {

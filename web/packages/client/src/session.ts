@@ -21,9 +21,8 @@ const SLEPT_MS = 5_000;
 const ASK_EVERY_MS = 5_000;
 /** Milliseconds after the end until this page leaves by itself, should the room outlive it. */
 const LEAVE_AFTER_MS = 5_000;
-/** Milliseconds until the end is asked for again when nobody could be asked: twice as many each time, up to the most. */
+/** Milliseconds until the end is asked for again when nobody could be asked: twice as many each time, up to `ASK_EVERY_MS`. */
 const END_PAUSE_MS = 500;
-const END_PAUSE_MOST_MS = 5_000;
 
 /** What a link becomes that is no evidence, or is noted with more. */
 const ROUTINE = ["connecting", "connected", "failed"];
@@ -76,23 +75,23 @@ export interface Session {
 export function createSession({
   join: guest,
   livekit,
-  control = null,
+  control,
   transcript,
   store: given,
   clock = Date.now,
   page = browserPage,
 }: SessionOptions): Session {
   if (guest) setLogLevel(LogLevel.silent); // its log may carry the token
-  const { room: named = null, microphone = null } = guest ?? {};
+  const { room: named = null, microphone } = guest ?? {};
   const deviceId = microphone?.deviceId;
   const room =
     livekit ?? new Room({ reconnectPolicy: RECONNECT_POLICY, ...(deviceId && { audioCaptureDefaults: { deviceId } }) });
   const store = given ?? createStore({ ...INITIAL, room: named });
   const { latest, subscribe, snapshot } = store;
-  const access = accessTo(room, guest ?? null, clock);
+  const access = accessTo(room, guest, clock);
   const stops: (() => void)[] = [];
   let opened = 0;
-  let microphoneWanted = microphone?.on ?? false;
+  let microphoneWanted = microphone?.on;
   let joining: Promise<void> | null = null;
   let leaving: ReturnType<typeof setTimeout> | undefined;
   let leavesByItself = false;
@@ -156,9 +155,8 @@ export function createSession({
     if (answer.is === "refused") return "token";
     if (answer.is === "unreachable") return "server";
     if (answer.is === "ended") {
-      const { record } = answer;
-      if (!record) return "not_found";
-      tellRecord(record);
+      if (!answer.record) return "not_found";
+      tellRecord(answer.record);
       return null;
     }
     nameRoom(answer.token, answer.room);
@@ -283,7 +281,7 @@ export function createSession({
     if (answer.is === "known") return tellRecord(answer.record);
     await leave();
     if (answer.is === "unreachable") {
-      endAt = clock() + Math.min(END_PAUSE_MS * 2 ** endTries, END_PAUSE_MOST_MS);
+      endAt = clock() + Math.min(END_PAUSE_MS * 2 ** endTries, ASK_EVERY_MS);
       endTries += 1;
     } else tell({ type: "Left", reason: answer.is === "refused" ? "user_left" : "user_ended" });
   };
@@ -325,7 +323,6 @@ export function createSession({
       if (view.state !== "blocked") return;
       if (view.cause === "microphone") return setMicrophone(true);
       if (link.is === "lost") return hurry();
-      if (view.cause === "token") access.drop();
       await join(false);
     },
     async end() {

@@ -44,6 +44,7 @@ export function EndScreen({ title = "The conversation is over", words, api, chil
         {title}
       </h1>
       <p>{words ? words(view) : view.message}</p>
+      {view.by === "operator" && view.detail && <p>{view.detail}</p>}
       {children}
     </section>
   );
