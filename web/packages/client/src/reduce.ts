@@ -41,7 +41,11 @@ const LEARN: { readonly [T in Type]: (model: Model, happened: Event<T>) => Facts
     link.is === "connected" || link.is === "astray"
       ? { link: { is: "interrupted", since: stalledSince ?? at } }
       : NOTHING,
-  NetworkChanged: ({ offlineSince }, { at, online }) => ({ offlineSince: online ? null : (offlineSince ?? at) }),
+  NetworkChanged: ({ offlineSince, link }, { at, online }) => ({
+    offlineSince: online ? null : (offlineSince ?? at),
+    // What was tried without a network tells nothing of the server.
+    ...(link.is === "lost" && { link: { ...link, tried: link.since } }),
+  }),
   Received({ flow, stalledSince }, { at, total }) {
     if (flow?.total !== total) return { flow: { total, grewAt: at }, stalledSince: null };
     return { stalledSince: stalledSince ?? (at - flow.grewAt < STALL_MS ? null : flow.grewAt) };

@@ -28,7 +28,8 @@ export function viewOf(facts: Facts): View {
   if (facts.endRequested || record?.state === "ending" || link.is === "closed") return { state: "ending" };
   if (link.is === "failed") return blocked(link.failure);
   if (link.is === "connecting") return { state: "connecting" };
-  if (link.is === "lost" && link.tried - link.since >= PATIENCE_MS) return blocked("server");
+  // Offline is no fault of the server's.
+  if (link.is === "lost" && !facts.offlineSince && link.tried - link.since >= PATIENCE_MS) return blocked("server");
   const since = lostSince(facts);
   if (since < Number.POSITIVE_INFINITY) return { state: "reconnecting", since };
   if (facts.microphone === "failed") return blocked("microphone");
@@ -52,7 +53,7 @@ function blocked(cause: Obstacle): View {
 /** Since when this browser's connection does not work; infinity when it does. */
 function lostSince({ link, offlineSince, stalledSince }: Facts): number {
   const beginnings = ["since" in link ? link.since : null, offlineSince, stalledSince];
-  return Math.min(...beginnings.filter((each) => each !== null));
+  return Math.min(...beginnings.map((each) => each ?? Number.POSITIVE_INFINITY));
 }
 
 function afterUnexplained({ how, kept }: { how: Closure; kept: boolean }, record: SessionRecord | null): View {

@@ -20,6 +20,7 @@ const disconnected = (reason?: DisconnectReason): Happened => ({ type: "Disconne
 const seen = (sid: string): Happened => ({ type: "RoomSeen", at: 10, sid });
 const failed = (failure: ConnectFailure, at = 2): Happened => ({ type: "ConnectionFailed", at, failure });
 const received = (at: number, total: number): Happened => ({ type: "Received", at, total });
+const network = (at: number, online: boolean): Happened => ({ type: "NetworkChanged", at, online });
 const nothingKnown = (kept = false): Happened => ({ type: "NothingKnown", at: 11, kept });
 const left = (reason: "user_ended" | "user_left"): Happened => ({ type: "Left", at: 9, reason });
 const endRequested: Happened = { type: "EndRequested", at: 8 };
@@ -174,6 +175,16 @@ describe("what happened makes the view", () => {
       "the page tries for long",
       [...live, disconnected(), failed("server", 9 + PATIENCE_MS)],
       { state: "blocked", cause: "server" },
+    ],
+    [
+      "the page tries for long without a network of its own",
+      [...live, network(5, false), disconnected(), failed("server", 9 + PATIENCE_MS)],
+      { state: "reconnecting", since: 5 },
+    ],
+    [
+      "its network is back, which the server is not to blame for",
+      [...live, network(5, false), disconnected(), failed("server", 9 + PATIENCE_MS), network(10 + PATIENCE_MS, true)],
+      { state: "reconnecting", since: 9 },
     ],
     ["the page gets back in", [...live, disconnected(), begunQuietly, connected, agent()], { state: "live" }],
     ["the user tries again", [...live, disconnected(), begun], { state: "connecting" }],
