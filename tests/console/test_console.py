@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -104,6 +105,11 @@ async def test_what_becomes_of_a_report_is_shown_without_reloading(desk: Desk) -
     await expect(line).to_contain_text("next try")
     awake.set()
     await expect(line).to_contain_text("delivered", timeout=10_000)
+    async with page.expect_download() as downloaded:
+        await page.get_by_role("button", name="Download report").click()
+    download = await downloaded.value
+    assert download.suggested_filename.endswith(".report.json")
+    assert json.loads((await download.path()).read_text())["reason"] == "operator_ended"
 
 
 async def test_the_panel_leads_to_its_session_in_the_console(desk: Desk) -> None:

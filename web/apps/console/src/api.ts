@@ -134,6 +134,13 @@ export class Api {
     return this.#json(`/api/sessions/${encodeURIComponent(id)}/explain`);
   }
 
+  /** The report as it would be built now.
+   * @throws ApiError the session has not ended, or was purged.
+   */
+  report(id: string): Promise<unknown> {
+    return this.#json(`/api/sessions/${encodeURIComponent(id)}/report`);
+  }
+
   async end(id: string, detail: string): Promise<void> {
     const body = JSON.stringify({ reason: "operator_ended", detail: detail || undefined });
     const headers = { "Content-Type": "application/json" };

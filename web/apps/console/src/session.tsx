@@ -30,7 +30,7 @@ interface SessionProps {
 
 /** One session: why on top, then who was there when, the talk, every event, and the report's deliveries. */
 export function SessionPage({ api, id, store }: SessionProps) {
-  const { everything, problem, reload } = useSession(api, id, store);
+  const { everything, problem, fail, reload } = useSession(api, id, store);
   const now = useNow();
   if (problem !== null && everything === null) {
     return (
@@ -56,7 +56,15 @@ export function SessionPage({ api, id, store }: SessionProps) {
         </p>
         <div className="actions">
           {!finished && <EndForm end={(detail) => api.end(id, detail)} />}
-          <button type="button" onClick={() => download(details.id, everything)}>
+          {finished && (
+            <button
+              type="button"
+              onClick={() => api.report(id).then((report) => download(`${id}.report`, report), fail)}
+            >
+              Download report
+            </button>
+          )}
+          <button type="button" onClick={() => download(id, everything)}>
             Download JSON
           </button>
         </div>
@@ -94,6 +102,7 @@ function useSession(api: Api, id: string, store: Store) {
   const [asked, setAsked] = useState(0);
   const [everything, setEverything] = useState<Everything | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
+  const fail = useCallback((error: unknown) => setProblem(error instanceof Error ? error.message : String(error)), []);
   const last = useRef(0);
   const reload = useCallback(() => setAsked((count) => count + 1), []);
   useEffect(() => store.hear(id, reload), [store, id, reload]);
@@ -110,7 +119,7 @@ function useSession(api: Api, id: string, store: Store) {
           setProblem(null);
         }
       } catch (error) {
-        if (current) setProblem(error instanceof Error ? error.message : String(error));
+        if (current) fail(error);
       }
     };
     const timer = setTimeout(read, Math.max(0, last.current + CALM - Date.now()));
@@ -118,7 +127,7 @@ function useSession(api: Api, id: string, store: Store) {
       current = false;
       clearTimeout(timer);
     };
-  }, [api, id, asked, settling]);
+  }, [api, id, asked, settling, fail]);
   useEffect(() => {
     if (!settling) return;
     const timer = setInterval(async () => {
@@ -127,13 +136,13 @@ function useSession(api: Api, id: string, store: Store) {
     }, AGAIN);
     return () => clearInterval(timer);
   }, [api, id, settling]);
-  return { everything, problem, reload };
+  return { everything, problem, fail, reload };
 }
 
-function download(id: string, everything: Everything): void {
+function download(name: string, what: unknown): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(everything, null, 2)], { type: "application/json" }));
-  link.download = `${id}.json`;
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(what, null, 2)], { type: "application/json" }));
+  link.download = `${name}.json`;
   link.click();
   URL.revokeObjectURL(link.href);
 }
