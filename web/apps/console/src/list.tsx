@@ -2,7 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useDeferredValue, useEffect, useRef, useState } from "react";
 import type { State } from "./api";
 import { useNow } from "./now";
-import { type Filter, isIdle, type Row, type Store, type View } from "./store";
+import type { Filter, Row, Store, View } from "./store";
 import { length } from "./words";
 
 const STATES: readonly State[] = ["waiting", "live", "holding", "recovering", "ending", "ended"];
@@ -23,7 +23,7 @@ export function List({ store, view, chosen }: { readonly store: Store; readonly 
     getItemKey: (index) => view.rows[index]?.id ?? index,
   });
   const now = useNow();
-  const idle = view.rows.filter(isIdle);
+  const { idle } = view;
   return (
     <nav className="list" aria-label="Sessions">
       <div className="filters">

@@ -21,6 +21,8 @@ export interface Row extends Summary {
 export interface View {
   /** Newest first, those that pass the filter. */
   readonly rows: readonly Row[];
+  /** Those whose agent is kept waiting, whatever the filter. */
+  readonly idle: readonly Row[];
   readonly counts: Counts;
   readonly connected: boolean;
   /** The list is being read for the first time, or again. */
@@ -31,7 +33,9 @@ export interface View {
   readonly version: number;
 }
 
-const EMPTY: View = { rows: [], counts: {}, connected: false, loading: true, refused: null, version: 0 };
+const EMPTY: View = { rows: [], idle: [], counts: {}, connected: false, loading: true, refused: null, version: 0 };
+/** What goes on: it is here whatever else is shown. */
+const OPEN: Filter = { state: "open", search: "" };
 /** Sessions in one answer: the most that the server gives. */
 const PAGE = 200;
 /** Ended sessions that are kept in the page: so many of those that are shown, and of the others; older ones are a search
@@ -42,12 +46,14 @@ export class Store {
   #rows = new Map<string, Row>();
   #order: Row[] = [];
   #view = EMPTY;
-  #filter: Filter = { state: "open", search: "" };
+  #filter = OPEN;
   #listeners = new Set<() => void>();
   #scheduled = false;
   /** When there are more rows than this, they are sifted before the next frame: a hidden tab has none. */
   #many = MOST_ENDED;
   #reads = 0;
+  /** Everything that goes on has been read. */
+  #whole = false;
   #hearers = new Map<string, Set<() => void>>();
 
   constructor(
@@ -102,6 +108,7 @@ export class Store {
     if (event.type === "snapshot" && event.resumed !== true) {
       this.#rows.clear();
       this.#order = [];
+      this.#whole = false;
       for (const id of this.#hearers.keys()) this.#tell(id);
       void this.#read(this.#filter);
     }
@@ -109,27 +116,35 @@ export class Store {
     else if (event.session) this.#put(event.session as Row);
   }
 
+  /** Read what is to be shown, and what goes on unless it is here. */
   async #read(filter: Filter): Promise<void> {
     this.#reads += 1;
     const mine = this.#reads;
+    const isCurrent = () => mine === this.#reads;
     this.#show({ loading: true });
-    let cursor: string | null = "";
-    let left = filter.state === "" || filter.state === "ended" ? MOST_ENDED : Number.POSITIVE_INFINITY;
     try {
-      while (cursor !== null && left > 0 && mine === this.#reads) {
-        const query: Record<string, string> = { limit: String(PAGE) };
-        if (filter.state) query.state = filter.state;
-        if (filter.search) query.search = filter.search;
-        if (cursor) query.cursor = cursor;
-        const page = await this.api.page(query);
-        for (const session of page.sessions) this.#put(session as Row);
-        left -= page.sessions.length;
-        cursor = page.cursor;
-      }
+      await this.#pages(filter, isCurrent);
+      if (isCurrent() && !this.#whole && !isOpen(filter)) await this.#pages(OPEN, isCurrent);
+      this.#whole ||= isCurrent();
     } catch {
       // The stream finds out whether the server is gone or the token bad, and says so.
     } finally {
-      if (mine === this.#reads) this.#show({ loading: false });
+      if (isCurrent()) this.#show({ loading: false });
+    }
+  }
+
+  async #pages(filter: Filter, isWanted: () => boolean): Promise<void> {
+    let cursor: string | null = "";
+    let left = filter.state === "" || filter.state === "ended" ? MOST_ENDED : Number.POSITIVE_INFINITY;
+    while (cursor !== null && left > 0 && isWanted()) {
+      const query: Record<string, string> = { limit: String(PAGE) };
+      if (filter.state) query.state = filter.state;
+      if (filter.search) query.search = filter.search;
+      if (cursor) query.cursor = cursor;
+      const page = await this.api.page(query);
+      for (const session of page.sessions) this.#put(session as Row);
+      left -= page.sessions.length;
+      cursor = page.cursor;
     }
   }
 
@@ -161,7 +176,8 @@ export class Store {
     this.#scheduled = true;
     this.frame(() => {
       this.#scheduled = false;
-      this.#show({ rows: this.#sift(), version: this.#view.version + 1 });
+      const rows = this.#sift();
+      this.#show({ rows, idle: this.#order.filter(isIdle), version: this.#view.version + 1 });
     });
   }
 
@@ -203,6 +219,10 @@ function place(order: readonly Row[], row: Row): number {
 
 function isBefore(one: Row, other: Row): boolean {
   return one.opened_at === other.opened_at ? one.id > other.id : one.opened_at > other.opened_at;
+}
+
+function isOpen(filter: Filter): boolean {
+  return filter.state === "open" && filter.search === "";
 }
 
 /** Whether a session is to be shown. */

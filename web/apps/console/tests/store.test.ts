@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
-import { Api } from "../src/api";
+import { describe, expect, test, vi } from "vitest";
+import { Api, type Page } from "../src/api";
 import { isIdle, passes, type Row, Store } from "../src/store";
 
 const row = (id: string, seq: number, state: Row["state"] = "live", opened = 0): Row => ({
@@ -32,6 +32,18 @@ function storeOf() {
     return store.view();
   };
   return { store, settle, frames };
+}
+
+/** A server with these sessions. */
+class Server extends Api {
+  constructor(readonly rows: readonly Row[]) {
+    super("");
+  }
+
+  override async page({ state, search }: Readonly<Record<string, string>>): Promise<Page> {
+    const filter = { state: (state ?? "") as Row["state"], search: search ?? "" };
+    return { sessions: this.rows.filter((each) => passes(each, filter)), cursor: null };
+  }
 }
 
 describe("the store", () => {
@@ -121,6 +133,20 @@ describe("the store", () => {
     stop();
     store.take({ type: "session.live", at: "", session: row("a", 2) });
     expect(heard).toBe(2);
+  });
+
+  test("knows every idle agent, whatever is shown", async () => {
+    const server = new Server([{ ...row("a", 1, "holding"), users: [] }, row("b", 1), row("c", 1, "ended")]);
+    const store = new Store(server, (work) => work());
+    const ids = (rows: readonly Row[]) => rows.map(({ id }) => id);
+    store.filter({ state: "ended", search: "c" });
+    store.take({ type: "snapshot", at: "" });
+    await vi.waitFor(() => expect(store.view().loading).toBe(false));
+    expect(ids(store.view().rows)).toEqual(["c"]);
+    expect(ids(store.view().idle)).toEqual(["a"]);
+    store.filter({ state: "", search: "b" });
+    expect(ids(store.view().rows)).toEqual(["b"]);
+    expect(ids(store.view().idle)).toEqual(["a"]);
   });
 
   test("forgets what was purged", () => {
