@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from livekit import api
 from playwright.async_api import expect
 
 from roomkeeper.cli.dev.mishaps import kill_agents
+from roomkeeper.wire.signin import INVITE_TTL, Invite, invite
 from tests.browser.home import SLACK
 from tests.browser.operator import call, dispatches, rooms
 
@@ -172,6 +174,40 @@ async def test_after_the_end_no_load_of_the_page_makes_a_room_or_calls_an_agent(
     await asyncio.sleep(LINGER)  # an agent that was called would need about that long
     assert room not in await rooms(house)
     assert await dispatches(house, room) == 0
+
+
+async def test_an_invitation_says_at_once_whether_it_is_over_or_has_expired(visit: Visit, house: House) -> None:
+    room = f"interview-{secrets.token_hex(4)}"
+    made = await call(house, "invites", {"identity": "ada", "room": room})
+    address = f"{house.address}#invite={made['invite']}"
+    ada = await visit(address=address)
+    await ada.joins_to_type()
+    await expect(ada.said("agent").first).to_be_visible()
+    await call(house, f"sessions/{room}/end", {"detail": "closed for today"})
+    words = "The conversation was ended by the organizer."
+
+    await ada.sees_end("operator_ended", words, within=GOODBYE)
+
+    # A window that was never in it.
+    bob = await visit(address=address)
+    await bob.sees_end("operator_ended", words, within=SOON)
+    for visitor in (ada, bob):
+        await expect(visitor.page.locator(".detail")).to_have_text("closed for today")
+        await expect(visitor.button("Start a new interview")).to_have_count(0)
+    bob.problems.clear()  # Chromium's own, about the answer 410
+    assert len(bob.token_requests) == 1
+
+    # The window that remembers its end takes other invitations.
+    to = Invite(identity="ada", room=f"{room}-late")
+    late = invite(to, api_key=house.server.key, secret=house.server.secret, now=time.time() - 2 * INVITE_TTL)
+    await ada.page.goto(f"{house.address}#invite={late}")
+    await expect(ada.page.get_by_role("alert")).to_contain_text("You could not be let in")
+    assert await ada.barriers() == []
+    ada.problems.clear()  # Chromium's own, about the answer 401
+    good = await call(house, "invites", {"identity": "ada", "room": f"{room}-next"})
+    await ada.page.goto(f"{house.address}#invite={good['invite']}")
+    await expect(ada.button("Start the interview")).to_be_visible()
+    assert not {each for each in await rooms(house) if each.startswith(f"{room}-")}
 
 
 async def test_an_end_during_a_lost_network_is_shown_when_it_returns_at_the_latest(visit: Visit, house: House) -> None:
