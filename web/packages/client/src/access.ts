@@ -27,7 +27,7 @@ export interface Access {
   /**
    * Keep what somebody else connected the room with: the first token, since a renewed one is good for minutes only.
    *
-   * @param anew - Whether this is another conversation.
+   * @param anew - Whether this may be another conversation.
    */
   adopt(anew: boolean): Credentials | null;
   /** Do not use the held token again for joining. */

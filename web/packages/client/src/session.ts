@@ -202,9 +202,8 @@ export function createSession({
 
   const onConnected = (type: "Connected" | "ConnectionRestored") => {
     if (!guest) {
-      // The same room object may be used for one session after the other.
-      const { view, endRequested } = latest();
-      const anew = type === "Connected" && (endRequested || view.state === "ended");
+      // Whoever else connects the room may use it for one session after the other.
+      const anew = type === "Connected" && !joining;
       if (anew) store.reset();
       const credentials = access.adopt(anew);
       if (credentials) nameRoom(credentials.token, room.name || null);

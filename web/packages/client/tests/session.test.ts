@@ -446,6 +446,33 @@ describe("somebody else's room", () => {
     expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
   });
 
+  test("that is used for another conversation before it is known why the first one is over", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    scene.room.drop(DisconnectReason.ROOM_DELETED);
+    scene.control.standing = { is: "unreachable" };
+    await pass(1_000);
+    expect(view(scene).state).toBe("ending");
+    scene.room.roomInfo = { sid: "RM_2" };
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor({ session: "S_2" }));
+    await pass(20_000);
+    expect(scene.room.state).toBe("connected");
+    expect(scene.session.snapshot()).toMatchObject({ session: "S_2", view: { state: "waiting" } });
+  });
+
+  test("that was used for another conversation while nobody watched is bound to that one's session", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    scene.room.write(written("live", 4));
+    scene.session.close();
+    await scene.room.disconnect();
+    Object.assign(scene.room, { roomInfo: { sid: "RM_2" }, metadata: "" });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor({ session: "S_2" }));
+    scene.session.open();
+    expect(scene.session.snapshot()).toMatchObject({ session: "S_2", record: null, view: { state: "waiting" } });
+    scene.session.close();
+  });
+
   test("that is left before the end could be asked for is not ended, until it is used for another conversation", async () => {
     const scene = stage({ join: false });
     await scene.room.connect("ws://127.0.0.1:1", tokenFor());
