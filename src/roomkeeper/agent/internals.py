@@ -6,6 +6,7 @@ the first version that has it no more. `supported` says whether the installed ve
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import re
@@ -94,6 +95,26 @@ def on_process_closed(server: AgentServer, callback: Callable[[str, int | None],
             callback(process.running_job.job.id, getattr(process, "exitcode", None))
 
     server._proc_pool.on("process_closed", closed)  # noqa: SLF001
+
+
+def let_drain(server: AgentServer) -> None:
+    """Have a worker that drains go on when several of its jobs end at once.
+
+    1.8.9: `AgentServer.drain` joins whoever still has a job, again and again. To join a process that has just ended is not
+    to wait, so the loop never comes to the pool's task that takes such a process from the list: the worker hangs for ever.
+    `_proc_pool` emits `process_job_launched`; there is one from `worker_started` on.
+    """
+
+    def launched(process: Any) -> None:  # noqa: ANN401 - a JobExecutor, which is not public
+        join = process.join
+
+        async def joined() -> None:
+            await join()
+            await asyncio.sleep(0)
+
+        process.join = joined
+
+    server._proc_pool.on("process_job_launched", launched)  # noqa: SLF001
 
 
 # The session, in a job.

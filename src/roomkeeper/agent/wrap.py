@@ -171,6 +171,7 @@ class _Wrapped:
             self._server.update_options(num_idle_processes=1)
 
     def _watch(self) -> None:
+        internals.let_drain(self._server)
         if self._parent is not None:
             internals.on_process_closed(self._server, self._parent.process_closed)
 

@@ -10,6 +10,7 @@ import livekit.agents
 import pytest
 from livekit.agents import AgentServer, JobContext, JobExecutorType
 from livekit.agents.worker import ServerEnvOption
+from livekit.rtc.event_emitter import EventEmitter
 
 from roomkeeper.agent import internals
 
@@ -85,6 +86,46 @@ def test_the_number_of_idle_processes_is_found(given: Any, in_development: int, 
     server = AgentServer(num_idle_processes=given)
     assert internals.idle_processes(server, devmode=True) == in_development
     assert internals.idle_processes(server, devmode=False) == in_production
+
+
+class _Pool(EventEmitter[str]):
+    """Two processes whose jobs end in the same moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = asyncio.get_running_loop().create_future()
+        self.processes = [SimpleNamespace(running_job=True, join=self._join) for _ in range(2)]
+
+    async def _join(self) -> None:
+        if not self.over.done():
+            await self.over
+
+    async def forget(self, process: SimpleNamespace) -> None:
+        await process.join()
+        self.processes.remove(process)
+
+
+async def test_a_worker_whose_jobs_end_at_once_drains() -> None:
+    server = AgentServer(job_executor_type=JobExecutorType.THREAD, num_idle_processes=0, host="127.0.0.1", port=0)
+    server.rtc_session(entrypoint)
+    started = asyncio.Event()
+    server.on("worker_started", started.set)
+    running = asyncio.create_task(server.run(unregistered=True))
+    await started.wait()
+    original = server._proc_pool
+    server._proc_pool = pool = _Pool()  # type: ignore[assignment]
+    internals.let_drain(server)
+    for process in pool.processes:
+        pool.emit("process_job_launched", process)
+    draining = asyncio.create_task(server.drain())
+    await asyncio.sleep(0.01)
+    pool.over.set_result(None)
+    forgetting = [asyncio.create_task(pool.forget(process)) for process in list(pool.processes)]
+    await draining
+    await asyncio.gather(*forgetting)
+    server._proc_pool = original
+    await server.aclose()
+    await running
 
 
 async def test_the_end_of_a_process_with_a_job_is_told() -> None:
