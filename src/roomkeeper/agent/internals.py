@@ -100,8 +100,8 @@ def on_process_closed(server: AgentServer, callback: Callable[[str, int | None],
 def let_drain(server: AgentServer) -> None:
     """Have a worker that drains go on when several of its jobs end at once.
 
-    1.8.9: `AgentServer.drain` joins whoever still has a job, again and again. To join a process that has just ended is not
-    to wait, so the loop never comes to the pool's task that takes such a process from the list: the worker hangs for ever.
+    1.8.9: `AgentServer.drain` joins whoever still has a job, again and again. To join a process that has just ended is
+    not to wait, so the loop never comes to the pool's task that takes such a process from the list: the worker hangs.
     `_proc_pool` emits `process_job_launched`; there is one from `worker_started` on.
     """
 
