@@ -7,7 +7,8 @@
    that attaches goes before one that was only seen.
 4. A loss costs one recovery attempt; leaving with the room, being done and handing over cost none.
 5. The order of a replacement: the ghost's removal confirmed, people checked, then the dispatch.
-6. In a hand-over the successor waits muted until the old agent finds a pause; whichever goes first, the other stays.
+6. In a hand-over the old agent goes on until the successor's session has started, and then until a pause. The successor
+   waits muted, and takes what nobody took. Whichever goes first, the other stays.
 """
 
 from __future__ import annotations
@@ -48,8 +49,6 @@ def attached(step: Step, event: AgentAttached) -> None:
     elif (successor := _expected_successor(step, event)) is not None:
         step.amend(replace(successor, job=event.job, identity=event.identity, standing=Standing.MUTED))
         step.act(AcceptJob(job=event.job, epoch=successor.number, resumed=True, muted=True))
-        if session.is_present(event.identity):
-            _appeared_successor(step)
     elif _may_take_charge(step, event):
         place = session.agent
         step.amend(replace(place, job=event.job, identity=event.identity))
@@ -112,13 +111,13 @@ def _why_fenced(step: Step) -> str:
 
 
 def appeared(step: Step, person: Participant) -> None:
-    """An agent is in the room: the one in charge, a successor, a ghost, or one that is not ours to care for."""
+    """An agent is in the room: the one in charge, a ghost, or one that is not ours to care for."""
     session = step.session
     agent, successor = session.agent, session.next_agent
     if person.identity == agent.identity:
         _take_charge(step)
     elif successor is not None and successor.identity == person.identity:
-        _appeared_successor(step)
+        return  # it tells when its session has started
     elif person.identity in presence.ghosts(session):
         step.act(RemoveParticipant(identity=person.identity, why="it is no longer in charge"))
     elif agent.identity is None and not person.foreign:
@@ -137,9 +136,11 @@ def _take_charge(step: Step) -> None:
     step.amend(replace(step.session.agent, standing=Standing.IN_CHARGE))
 
 
-def _appeared_successor(step: Step) -> None:
-    """Both agents of a hand-over are in the room: let the old one find a pause."""
-    session = step.session
+def started(step: Step, job: str) -> None:
+    """A job's session has started. A successor's hears and reads from now on: let the old agent find a pause."""
+    session, successor = step.session, step.session.next_agent
+    if successor is None or successor.job != job:
+        return
     step.act(MuteAgent(job=str(session.agent.job), muted=True))
     step.set_timer_once(TimerKind.HAND_OVER, step.at + bounds.HAND_OVER_BOUND)
 

@@ -143,5 +143,7 @@ def noted(step: Step, event: Noted) -> None:
     if event.what == "item":
         where = {"epoch": epoch.number, "seq": event.seq}
         step.act(EmitEvent(topic="item.added", data={**where, "item": dict(event.data)}))
+    elif event.what == "started":
+        agents.started(step, event.job)
     if step.session.state is State.ENDED:
         ends.late(step)

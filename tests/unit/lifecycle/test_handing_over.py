@@ -19,6 +19,7 @@ from roomkeeper.lifecycle.events import (
     AgentYielded,
     EndAsked,
     LeaseExpired,
+    Noted,
     ParticipantJoined,
     ParticipantLeft,
     ParticipantRemoved,
@@ -27,6 +28,10 @@ from roomkeeper.lifecycle.reasons import By, Reason
 from roomkeeper.lifecycle.state import State
 from roomkeeper.lifecycle.vocabulary import Dispatcher, ParticipantKind
 from tests.unit.lifecycle.story import Story
+
+
+def started(job: str) -> Noted:
+    return Noted(at=0, job=job, seq=1, what="started", data={})
 
 
 @pytest.fixture
@@ -38,9 +43,10 @@ def talk() -> Story:
 
 @pytest.fixture
 def handing_over(talk: Story) -> Story:
-    """The old agent has yielded, the successor is in the room, muted."""
+    """The old agent has yielded, the successor is in the room, muted, and its session has started."""
     talk(AgentYielded(at=0, job="AJ_1"))
     talk.agent("AJ_2", epoch=2)
+    talk(started("AJ_2"))
     return talk
 
 
@@ -70,11 +76,29 @@ def test_an_agent_that_finds_no_pause_is_cut_off(handing_over: Story) -> None:
     assert handing_over.session.agent.job == "AJ_2"
 
 
-def test_a_successor_that_was_in_the_room_before_it_attached_starts_the_hand_over(talk: Story) -> None:
+def test_the_old_agent_goes_on_until_the_session_of_its_successor_has_started(talk: Story) -> None:
     talk(AgentYielded(at=0, job="AJ_1"))
-    talk(ParticipantJoined(at=0, sid="PA_2", identity="agent-AJ_2", kind=ParticipantKind.AGENT))
+    talk.agent("AJ_2", epoch=2)
+    assert talk.ever_asked(MuteAgent) == []
 
+    talk(started("AJ_2"))
+
+    assert talk.asked(MuteAgent) == [MuteAgent(job="AJ_1", muted=True)]
+
+
+def test_the_start_of_any_other_session_mutes_nobody(talk: Story) -> None:
+    talk(started("AJ_1"))
+    talk(AgentYielded(at=0, job="AJ_1"))
+    talk(Noted(at=0, job="AJ_1", seq=2, what="started", data={}))
+
+    assert talk.ever_asked(MuteAgent) == []
+
+
+def test_a_session_may_start_before_the_room_tells_of_its_agent(talk: Story) -> None:
+    talk(AgentYielded(at=0, job="AJ_1"))
     talk(AgentAttached(at=0, job="AJ_2", identity="agent-AJ_2", epoch=2))
+
+    talk(started("AJ_2"))
 
     assert talk.asked(MuteAgent) == [MuteAgent(job="AJ_1", muted=True)]
 

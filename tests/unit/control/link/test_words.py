@@ -63,6 +63,7 @@ async def test_a_hand_over_is_yield_a_silent_successor_a_pause_and_a_voice(one: 
     attached = await new.attached("AJ_2", epoch=2, session="S_1")
     assert (attached.epoch, attached.resumed, attached.muted) == (2, True, True)
     await one.agent_joins("AJ_2")
+    await new.ship([link.Line(seq=1, at=1, type="started")], "AJ_2", epoch=2)
     await one.carry_out("S_1", (MuteAgent(job="AJ_1", muted=True),))
     assert await old.hear(link.Mute) == link.Mute(job="AJ_1")
     assert (await old.over(link.Done(job="AJ_1"))).over
@@ -70,7 +71,7 @@ async def test_a_hand_over_is_yield_a_silent_successor_a_pause_and_a_voice(one: 
     assert await new.hear(link.Unmute) == link.Unmute(job="AJ_2")
     session = await one.session()
     assert (session.state, session.agent.job, session.losses) == (State.LIVE, "AJ_2", ())
-    await new.ship([item(1)], "AJ_2", epoch=2)
+    await new.ship([item(2)], "AJ_2", epoch=2)
 
 
 @sqlite_only
