@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
@@ -37,6 +38,9 @@ TOKEN_EVERY: Final = 3600.0
 """Seconds between two tokens for the journal."""
 YIELD_EVERY: Final = 5.0
 """Seconds between two requests to take a session over."""
+YIELDED_AT_ONCE: Final = max(2, os.cpu_count() or 1)
+"""Sessions that change hands at the same time: more of them take the processor from each other, which is heard. One
+that has not found a successor within `YIELD_EVERY` keeps nobody waiting."""
 SHIPPED_AT_ONCE: Final = 16
 """Spools of dead jobs that are shipped at the same time, beside those of living ones."""
 
@@ -118,12 +122,23 @@ class Parent:
         self._work.set()
 
     async def leave(self) -> None:
-        """Ask for all live sessions to be taken over, again and again, until cancelled or no job is left."""
+        """Ask for all live sessions to be taken over, a few at once, until cancelled or no job is left."""
+        now = asyncio.get_running_loop().time
+        first, last = dict[str, float](), dict[str, float]()
         while live := self.live:
+            under_way = sum(now() - first.get(shipper.job, -YIELD_EVERY) < YIELD_EVERY for shipper in live)
             for shipper in live:
-                if shipper.attached and not shipper.muted and self._connection is not None:
-                    await self._connection.send(link.Yield(job=shipper.job))
-            await asyncio.sleep(YIELD_EVERY)
+                job = shipper.job
+                if not shipper.attached or shipper.muted or self._connection is None:
+                    continue
+                if job not in first and under_way < YIELDED_AT_ONCE:
+                    first[job] = now()
+                    under_way += 1
+                elif job not in last or now() - last[job] < YIELD_EVERY:
+                    continue
+                last[job] = now()
+                await self._connection.send(link.Yield(job=job))
+            await asyncio.sleep(LISTEN)
 
     async def flush(self, within: float) -> None:
         """Wait until everything is shipped that the control plane wants.

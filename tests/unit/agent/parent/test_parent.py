@@ -470,6 +470,33 @@ async def test_a_leaving_worker_asks_again_until_its_sessions_are_taken_over(fol
         assert parent.live == []
 
 
+async def test_a_leaving_worker_hands_over_a_few_sessions_at_once(
+    folder: Path, plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("YIELDED_AT_ONCE", 2), ("YIELD_EVERY", 2.0), ("LISTEN", 0.05)):
+        monkeypatch.setattr(parents, name, value)
+    jobs = [f"AJ_{number}" for number in range(1, 5)]
+    async with contextlib.AsyncExitStack() as stack:
+        parent = await stack.enter_async_context(worker(folder, plane.url))
+        desks = [await stack.enter_async_context(desk(parent, job)) for job in jobs]
+        for job, one in zip(jobs, desks, strict=True):
+            await one.attach(attach(job), within=5)
+        leaving = asyncio.create_task(parent.leave())
+        await plane.until(lambda: sum(bool(plane.of(link.Yield, job)) for job in jobs) == 2)
+        await asyncio.sleep(0.3)  # nobody else is asked for
+        first = [job for job in jobs if plane.of(link.Yield, job)]
+        assert len(first) == 2
+        desks[jobs.index(first[0])].done()
+        await plane.until(lambda: sum(bool(plane.of(link.Yield, job)) for job in jobs) == 3)
+        # The other one of the first two finds no successor, and keeps the last one waiting no longer than that.
+        await plane.until(lambda: all(plane.of(link.Yield, job) for job in jobs))
+        for job, one in zip(jobs, desks, strict=True):
+            if job != first[0]:
+                one.done()
+        async with asyncio.timeout(5):
+            await leaving
+
+
 async def test_a_folder_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="ROOMKEEPER_SPOOL"):
