@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import time
 from datetime import datetime
@@ -52,6 +53,31 @@ async def in_talk(visit: Visit) -> tuple[Visitor, dict[str, Any]]:
     return ada, told
 
 
+async def was_shown_at_once(visitor: Visitor, house: House, room: str, reason: str) -> None:
+    """Assert that the end which the page shows is the one that is recorded, and came soon and straight."""
+    record = await call(house, f"sessions/{room}/state")
+    assert (record["state"], record["reason"]) == ("ended", reason)
+    recorded = datetime.fromisoformat(record["since"]).timestamp() * 1000
+    states = await visitor.states()
+    assert states[-1][0] == "ended"
+    assert states[-1][1] - recorded <= AT_ONCE
+    assert "reconnecting" not in {state for state, _ in states}
+
+
+async def test_the_agents_end_and_the_users_own_are_shown_at_once(visit: Visit, house: House) -> None:
+    (told, one), (user, two) = [await in_talk(visit) for _ in range(2)]
+
+    await told.is_asked("yourself")
+    await told.types("Please stop the interview.")  # for which the interviewer has a tool, and a goodbye
+    await told.sees_end("completed", re.compile("complete"), within=GOODBYE)
+    await was_shown_at_once(told, house, one["room_name"], "completed")
+
+    await user.button("End the interview").click()
+    await user.button("End now").click()
+    await user.sees_end("user_ended", "You ended the interview.")
+    await was_shown_at_once(user, house, two["room_name"], "user_ended")
+
+
 async def test_an_operator_a_room_api_and_a_removal_end_it_in_their_own_words(visit: Visit, house: House) -> None:
     talks = [await in_talk(visit) for _ in range(3)]
     (ended, one), (deleted, two), (removed, three) = talks
@@ -59,12 +85,7 @@ async def test_an_operator_a_room_api_and_a_removal_end_it_in_their_own_words(vi
     answer = await call(house, f"sessions/{one['room_name']}/end", {"detail": "closed for today"})
     assert answer["reason"] == "operator_ended"
     await ended.sees_end("operator_ended", "The conversation was ended by the organizer.", within=GOODBYE)
-    record = await call(house, f"sessions/{one['room_name']}/state")
-    recorded = datetime.fromisoformat(record["since"]).timestamp() * 1000
-    states = await ended.states()
-    assert record["state"] == states[-1][0] == "ended"
-    assert states[-1][1] - recorded <= AT_ONCE
-    assert "reconnecting" not in {state for state, _ in states}
+    await was_shown_at_once(ended, house, one["room_name"], "operator_ended")
 
     async with house.livekit() as livekit:
         await livekit.room.delete_room(api.DeleteRoomRequest(room=two["room_name"]))
