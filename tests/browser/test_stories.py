@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.home import LONG
+from tests.browser.home import LONG, SLACK
 from tests.browser.visitor import SCREENSHOTS
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ ENDS = frozenset({"ended-completed", "ended-user_lost", "ended-agent_failed", "e
 SCENARIOS = ("signal-reconnect", "resume-reconnect", "full-reconnect", "node-failure", "migration", "server-leave")
 """Of livekit-client's `simulateScenario`; those that interrupt."""
 SLOW_SCENARIOS = ("disconnect-signal-on-resume", "disconnect-signal-on-resume-no-messages")
+SHOWN_WITHIN = 4_000 * SLACK
+"""Milliseconds."""
 QUIET_SCENARIOS = ("speaker", "leave-full-reconnect", "fail-on-v1-path")
 """Those that nobody notices. `force-tcp` and `force-tls` would go past the relay, the bandwidth is for video."""
 
@@ -74,9 +77,16 @@ async def test_the_hook_works_in_LiveKits_SessionProvider_through_every_scenario
         await ada.page.evaluate("scenario => globalThis.room.simulateScenario(scenario)", scenario)
     assert (await ada.states())[-1][0] == "live"
     for scenario in SCENARIOS + (SLOW_SCENARIOS if LONG else ()):
+        began = time.time() * 1000
         await ada.page.evaluate("scenario => globalThis.room.simulateScenario(scenario)", scenario)
         await ada.page.wait_for_function("shownStates.some(([state]) => state === 'reconnecting')")
         await expect(ada.page.get_by_role("status")).to_have_attribute("data-state", "live")
+        states = await ada.states()
+        assert {"ended", "blocked"}.isdisjoint(state for state, _ in states)
+        shown = next(at for state, at in states if state == "reconnecting") - began
+        back = states[-1][1] - began - shown
+        print(f"{scenario}: shown after {shown / 1000:.1f} s, live {back / 1000:.1f} s later")  # noqa: T201
+        assert shown <= SHOWN_WITHIN
         await ada.page.evaluate("shownStates.length = 0")
     await ada.button("End it").click()
     await expect(ada.page.get_by_role("heading", level=1)).to_have_text("The conversation is over")
