@@ -55,7 +55,7 @@ MAX_LINKS: Final = 1_000
 HELLO_WITHIN: Final = 10.0
 """Seconds."""
 WATCH_EVERY: Final = 0.5
-"""Seconds that a lease may be longer; several times within the lease of a replica."""
+"""Seconds between two looks for leases at the longest; several times within the lease of a replica."""
 
 
 class Links:
@@ -199,25 +199,31 @@ class Links:
 
     async def _watch(self) -> None:
         while True:
+            pause = WATCH_EVERY
             try:
-                await self.watch()
+                pause = await self.watch()
             except Exception:  # one round's fault must not end all leases
                 logger.exception("leases could not be read")
-            await asyncio.sleep(WATCH_EVERY)
+            await asyncio.sleep(pause)
 
-    async def watch(self) -> None:
-        """Make one round: take over from dead replicas, and end leases that ran out."""
-        workers, lapsed = await self._office.links.watch()
-        for worker in workers:
+    async def watch(self) -> float:
+        """Make one round: take over from dead replicas, and end leases that ran out.
+
+        Returns:
+            Seconds until the next round: a lease that nobody renews is seen as it runs out.
+        """
+        found = await self._office.links.watch()
+        for worker in found.orphans:
             logger.info("worker taken over", extra={"worker": worker})
-        if workers:
-            for job, session in (await self._office.links.jobs_of(workers)).items():
+        if found.orphans:
+            for job, session in (await self._office.links.jobs_of(found.orphans)).items():
                 if job not in self._office.desks:
                     with suppress(NoSuchSession):
                         await self._office.store.tell(session, LinkLost(at=0, job=job))
-        for each in lapsed:
+        for each in found.lapsed:
             with suppress(NoSuchSession):
                 await self._expire(each)
+        return WATCH_EVERY if found.next_in is None else min(WATCH_EVERY, (found.next_in + 1) / 1000)
 
     async def _expire(self, lapsed: Lapsed) -> None:
         """End a lease, once, whichever replicas saw it run out."""

@@ -82,6 +82,21 @@ class Lapsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """What a look at all leases found.
+
+    Attributes:
+        orphans: Workers that were taken over from dead replicas.
+        lapsed: Jobs whose lease ran out.
+        next_in: Milliseconds until another one may run out; None if no worker has a lease.
+    """
+
+    orphans: tuple[str, ...]
+    lapsed: tuple[Lapsed, ...]
+    next_in: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """What another replica wants a job to be told."""
 
@@ -179,21 +194,19 @@ class LinkStore:
 
     # -- leases -------------------------------------------------------------------------------------------------------
 
-    async def watch(self) -> tuple[list[str], list[Lapsed]]:
-        """Say that this replica lives, take over from dead ones, and look for leases that ran out.
-
-        Returns:
-            The workers that were taken over, and the jobs whose lease ran out.
-        """
+    async def watch(self) -> Round:
+        """Say that this replica lives, take over from dead ones, and look for leases that ran out."""
         now = await self._store.now()
+        alive = links.c.alive_until >= now
         async with self._engine.begin() as transaction:
             await self._live(transaction, now)
             orphans = await self._take_over(transaction, now)
             lapsed = await self._lapsed(transaction, now)
+            soonest = await transaction.scalar(sa.select(sa.func.min(links.c.alive_until)).where(alive))
             await transaction.execute(sa.delete(mail).where(mail.c.at < now - MAIL_KEPT))
             await transaction.execute(sa.delete(replicas).where(replicas.c.alive_until < now - FORGOTTEN))
             await transaction.execute(sa.delete(links).where(links.c.alive_until < now - FORGOTTEN))
-        return orphans, lapsed
+        return Round(tuple(orphans), tuple(lapsed), None if soonest is None else soonest - now)
 
     async def resign(self) -> None:
         """Say that this replica is leaving, so that others need not wait to take over."""

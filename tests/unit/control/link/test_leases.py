@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from roomkeeper.control.link.links import WATCH_EVERY
 from roomkeeper.control.store.links import GRACE, LEASE, REPLICA_LEASE, SILENCE, LinkStore
 from roomkeeper.lifecycle.events import EndAsked
 from roomkeeper.lifecycle.reasons import By, Reason
@@ -53,6 +54,20 @@ async def test_a_worker_that_falls_silent_loses_its_jobs_after_a_lease(one: Repl
     await live_on(one, clock, 5)
     assert await one.told() == told
     assert told.count("LeaseExpired") == 1
+
+
+async def test_a_lease_that_nobody_renews_is_looked_at_as_it_runs_out(one: Replica, clock: Clock) -> None:
+    worker = await one.worker()
+    await one.live(worker)
+    await worker.beat("AJ_1")
+    assert await one.links.watch() == WATCH_EVERY
+    await live_on(one, clock, 4)
+    clock.pass_by(LEASE / 1000 - 4.2)
+    pause = await one.links.watch()
+    assert 0.2 < pause < WATCH_EVERY / 2
+    clock.pass_by(pause)
+    await one.links.watch()
+    assert (await one.session()).state is State.RECOVERING
 
 
 async def test_heartbeats_keep_a_lease_and_are_one_row_however_many_jobs_there_are(one: Replica, clock: Clock) -> None:
@@ -225,7 +240,7 @@ async def test_a_replica_that_resigns_is_succeeded_at_once(engine: AsyncEngine, 
         await each.watch()
     await two.greet("worker-1", "c1")
     await two.resign()
-    assert (await one.watch())[0] == ["worker-1"]
+    assert (await one.watch()).orphans == ("worker-1",)
     assert not await two.beat("worker-1", "c1")
 
 
@@ -235,7 +250,7 @@ async def test_a_replica_that_has_just_started_is_not_taken_for_dead(
 ) -> None:
     one, two = LinkStore(engine, store, "one"), LinkStore(engine, store, "two")
     await two.greet("worker-1", "c1")  # before its first round
-    assert await one.watch() == ([], [])
+    assert not (await one.watch()).orphans
     assert await two.beat("worker-1", "c1")
 
 
