@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120
 
 SAID_WITHIN = 2.0 * SLACK
 """Seconds from SIGKILL to "is coming back"."""
+LIVE_WITHIN = 1.0 * SLACK
+"""Seconds between what the page says and the first sound of the next agent."""
 BACK_WITHIN = 20.0
 """Seconds until the next agent is there: a process, its models and its first words, on two cores."""
 TIMELINE = REPOSITORY / "artifacts" / "browser" / "agent-killed.json"
@@ -30,12 +32,14 @@ TIMELINE = REPOSITORY / "artifacts" / "browser" / "agent-killed.json"
 async def test_a_killed_agent_is_said_to_come_back_and_does(visit: Visit, house: House, stories: str) -> None:
     ada = await visit()
     await ada.record_states()
+    await ada.record_sounds()
     await ada.page.reload()
     await ada.join_to_type()
     await ada.is_asked("yourself")
     # The same with LiveKit's own hook, as LiveKit's starter applications use it.
     ben = await visit(address=f"{stories}/session-provider.html?server={house.address.rstrip('/')}")
     await ben.record_states()
+    await ben.record_sounds()
     await ben.page.reload()
     await ben.shows("live", BACK_WITHIN)
     both = (ada, ben)
@@ -56,9 +60,12 @@ async def test_a_killed_agent_is_said_to_come_back_and_does(visit: Visit, house:
     for name, each in (("interview page", ada), ("session provider", ben)):
         states = await each.states()
         since = [(state, round(at / 1000 - killed_at, 2)) for state, at in states if at > killed_at * 1000]
-        timelines[name] = since
+        heard = round(await each.hears(after=killed_at + since[0][1]) - killed_at, 2)
+        timelines[name] = [*since, ("heard", heard)]
         assert since[0][0] == "recovering"  # and not first that it has left
         assert since[0][1] <= SAID_WITHIN
+        assert since[1][0] == "live"
+        assert abs(since[1][1] - heard) <= LIVE_WITHIN  # when it speaks
         assert not {"ended", "blocked", "reconnecting"} & {state for state, _ in since}
     # What came out; LiveKit's own hook takes a lost agent for an error, and that one stays.
     timelines["LiveKit's useAgent"] = [

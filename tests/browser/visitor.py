@@ -61,6 +61,18 @@ async (type) => {
   return { energy, packets };
 }
 """
+# When sound arrived: every 50 ms in which there was any.
+RECORD_SOUNDS = f"""
+globalThis.sounds = [];
+(async () => {{
+  const statistics = {AUDIO_STATISTICS};
+  for (let before = 0; ; await new Promise((resolve) => setTimeout(resolve, 50))) {{
+    const {{ energy }} = await statistics("inbound-rtp");
+    if (energy > before + 1e-6) globalThis.sounds.push(Date.now());
+    before = energy;
+  }}
+}})();
+"""
 
 
 @dataclass
@@ -170,6 +182,16 @@ class Visitor:
         """The same of LiveKit's own hook: its connection's state and its agent's, in its words."""
         shown: list[tuple[str, float]] = await self.page.evaluate("globalThis.shownByLiveKit")
         return shown
+
+    async def record_sounds(self) -> None:
+        """Note when there is sound to be heard, from the page's next load on."""
+        await self.page.add_init_script(RECORD_SOUNDS)
+
+    async def hears(self, *, after: float) -> float:
+        """Wait for a sound later than a time, as recorded; returns when it was, both in seconds since the epoch."""
+        sound = "(after) => globalThis.sounds.find((at) => at > after)"
+        found = await self.page.wait_for_function(sound, arg=after * 1000)
+        return float(await found.json_value()) / 1000
 
     async def shows(self, state: str, within: float) -> float:
         """Wait until the page shows that state.
