@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from tests.agent.workers import Worker
 
-MODULE = "tests.lifecycle.talker"
-AGENT = "talker"
+TALKER = "tests.lifecycle.talker"
 LOUD = 500
 """Amplitude of the agent's tone, at least."""
 
@@ -49,17 +48,19 @@ class House:
         server: The room server.
         url: Of the control plane.
         folder: Where everything is kept.
+        program: Of the workers.
     """
 
     server: Server
     url: str
     folder: Path
+    program: str
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def worker(self, **environment: str) -> Worker:
         """Start a worker and wait until it takes jobs."""
         running = await self._stack.enter_async_context(
-            worker(MODULE, self.server, url=self.url, spool=self.folder / "spool", **environment)
+            worker(self.program, self.server, url=self.url, spool=self.folder / "spool", **environment)
         )
         await running.registered()
         return running
@@ -207,8 +208,10 @@ class Visitor:
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, *, policy: str = "", strict: bool = False) -> AsyncIterator[House]:
-    """Run a room server and a control plane until the end of the block."""
+async def house(
+    folder: Path, *, agent: str = "talker", program: str = TALKER, policy: str = "", strict: bool = False
+) -> AsyncIterator[House]:
+    """Run a room server and a control plane until the end of the block; the workers' agent has that name."""
     port = free_port()
     hooks = (f"http://127.0.0.1:{port}/webhooks/livekit",)
     server, sfu = _given(), None
@@ -218,7 +221,7 @@ async def house(folder: Path, *, policy: str = "", strict: bool = False) -> Asyn
         )
         sfu.start()
         server = sfu.server
-    (folder / "roomkeeper.toml").write_text(f"[control]\nagent = '{AGENT}'\n\n[policy]\nlinger = 1\n{policy}\n")
+    (folder / "roomkeeper.toml").write_text(f"[control]\nagent = '{agent}'\n\n[policy]\nlinger = 1\n{policy}\n")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMKEEPER_"))}
     env |= {
         "LIVEKIT_URL": server.ws,
@@ -234,7 +237,7 @@ async def house(folder: Path, *, policy: str = "", strict: bool = False) -> Asyn
             stdout=log,
             stderr=log,
         )
-    running = House(server, f"http://127.0.0.1:{port}", folder)
+    running = House(server, f"http://127.0.0.1:{port}", folder, program)
     try:
         await _ready(f"{running.url}/readyz")
         async with running._stack:

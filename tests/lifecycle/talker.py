@@ -117,7 +117,9 @@ class Talker(Agent):
 
 @server.rtc_session(agent_name="talker")
 async def talk(ctx: JobContext) -> None:
-    """Talk with whoever is in the room."""
+    """Talk with whoever is in the room; with nobody in a room that is named `absent…`."""
+    if ctx.room.name.startswith("absent"):
+        return
     session: AgentSession[None] = AgentSession(
         llm=Model(), tts=Voice(), vad=None, turn_handling={"turn_detection": "manual"}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -118,6 +119,18 @@ async def test_a_talk_goes_from_a_stopped_worker_to_the_next_and_from_a_killed_o
         assert ada.state["session"] == session
         print(f"swapped after {swapped:.2f} s, back after {back:.2f} s")  # noqa: T201 - figures for whoever runs it
     assert back < 12
+
+
+async def test_an_agent_that_just_returns_is_one_end_and_frees_its_process(tmp_path: Path) -> None:
+    async with house(tmp_path, policy="agent_timeout = 2\nrecover.attempts = 1") as home:
+        worker = await home.worker()
+        ada = await home.visit(f"absent-{uuid4().hex}")
+        await ada.until(lambda: ada.state.get("state") == "ended", "end", within=40)
+        assert ada.state["reason"] == "agent_failed"
+        explained = await home.get(f"/api/sessions/{ada.state['session']}/explain")
+        assert "The entrypoint returned before" in str(explained)
+        for process in set(re.findall(rb'"pid": (\d+), "job_id"', worker.output)):
+            await _until_dead(int(process))
 
 
 async def _until_dead(process: int, within: float = 20.0) -> float:

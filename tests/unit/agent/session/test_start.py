@@ -275,6 +275,31 @@ async def test_an_entrypoint_that_fails_before_it_starts_leaves_a_line_so_that_i
         assert "done" not in stage.desk.kinds
 
 
+async def test_an_entrypoint_that_returns_and_has_started_nothing_fails_likewise() -> None:
+    async def returns(_: JobContext) -> None:
+        pass
+
+    async with show(epoch=2) as stage:
+        stage.room.connected = False
+        with pytest.raises(around.NothingStarted):
+            await around.entrypoint(stage.ctx, returns)
+        (error,) = stage.desk.of("error")
+        assert "start a session" in error["error"]
+
+
+async def test_an_entrypoint_may_return_that_is_in_the_room_or_has_started_its_session() -> None:
+    async def returns(_: JobContext) -> None:
+        pass
+
+    async def starts(_: JobContext) -> None:
+        await stage.start(Talker)
+
+    async with show(epoch=2) as stage:
+        await around.entrypoint(stage.ctx, returns)
+        await around.entrypoint(stage.ctx, starts)
+        assert stage.desk.of("error") == []
+
+
 async def test_an_entrypoint_that_nobody_dispatched_for_roomkeeper_fails_as_it_would_without() -> None:
     async def fails(_: JobContext) -> None:
         raise OSError("no database")
