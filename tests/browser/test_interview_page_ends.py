@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.browser.home import Visit
     from tests.browser.house import House
     from tests.browser.visitor import Visitor
+    from tests.conformance.support.relay import TcpRelay
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -37,6 +38,8 @@ GOODBYE = 20_000
 """Milliseconds for the interviewer's last words."""
 BY_POLICY = 60_000
 """Milliseconds: the greeting, what the policy waits for, and the goodbye."""
+UNREACHABLE = 6.0
+"""Seconds after a reload for which nothing can be reached."""
 COMES_BACK = 20.0
 """Seconds for the next agent."""
 LATE_WEBHOOK = 20_000
@@ -162,6 +165,15 @@ async def test_a_reload_in_any_state_shows_the_right_one_soon(visit: Visit, hous
     await reload("waiting", "live")
     await ada.is_asked("yourself")
     await reload("live")
+    # The page is away for longer: the session is held for it meanwhile.
+    await ada.page.goto("about:blank")
+    async with asyncio.timeout(SOON / 1000):
+        while await state_of(house, room) != "holding":
+            await asyncio.sleep(0.05)
+    await ada.page.go_back()
+    await ada.shows("live", SOON / 1000)
+    before = await call(house, f"sessions/{room}")
+    assert (len(before["room_sids"]), len(before["epochs"])) == (1, 1)
     port = int(house.server.http.rpartition(":")[2])
     assert await asyncio.to_thread(kill_agents, house.worker.pid, port)
     await ada.shows("recovering", SOON / 1000)
@@ -171,7 +183,32 @@ async def test_a_reload_in_any_state_shows_the_right_one_soon(visit: Visit, hous
     await reload("ending", "ended")
     await ada.sees_end("operator_ended", "The conversation was ended by the organizer.", within=GOODBYE)
     await reload("ended")
+    after = await call(house, f"sessions/{room}")
+    assert (after["id"], after["room_sids"]) == (before["id"], before["room_sids"])
+    assert len(after["epochs"]) == 2  # one was killed
     ada.problems.clear()  # Chromium's own, about the answer 410
+
+
+async def test_a_reload_while_the_room_cannot_be_reached_waits_for_it(
+    visit: Visit, house: House, signal: TcpRelay
+) -> None:
+    ada, told = await in_talk(visit)
+    before = await call(house, f"sessions/{told['room_name']}")
+    signal.refusing = True
+    signal.cut()
+    await ada.shows("reconnecting", SOON / 1000)
+    await ada.page.reload()
+    await expect(ada.page.get_by_role("alert")).to_contain_text("we keep trying", timeout=SOON)
+    await asyncio.sleep(UNREACHABLE)
+    assert {state for state, _ in await ada.states()} <= {"connecting", "blocked"}  # with a button, trying on its own
+    signal.refusing = False
+    await ada.shows("live", SOON / 1000)
+    await ada.is_asked("yourself")
+    after = await call(house, f"sessions/{told['room_name']}")
+    assert [after[each] for each in ("id", "room_sids", "epochs")] == [
+        before[each] for each in ("id", "room_sids", "epochs")
+    ]
+    ada.problems.clear()  # Chromium's own, about connections that were refused
 
 
 async def test_after_the_end_no_load_of_the_page_makes_a_room_or_calls_an_agent(visit: Visit, house: House) -> None:
