@@ -72,12 +72,12 @@ class Worker:
 
 @contextlib.asynccontextmanager
 async def worker(
-    module: str, server: Server, *, url: str, spool: Path, mode: str = "start", **environment: str
+    program: str, server: Server, *, url: str, spool: Path, mode: str = "start", **environment: str
 ) -> AsyncIterator[Worker]:
     """Run a worker until the end of the block; what is left of it then is killed.
 
     Args:
-        module: With the server in it, run as `python -m`.
+        program: With the server in it: a module, run as `python -m`, or the path of a file.
         server: The room server.
         url: Of the control plane; empty for none.
         spool: Folder of the spools.
@@ -85,7 +85,7 @@ async def worker(
         environment: Further variables.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, mode),
+        *(sys.executable, *([program] if program.endswith(".py") else ["-m", program]), mode),
         cwd=ROOT,
         env={
             **os.environ,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import psutil
 import pytest
 from livekit import api, rtc
@@ -23,13 +22,11 @@ from examples.interviewer.intent import words
 from examples.interviewer.script import GOODBYE, GREETING, QUESTIONS, STOPPED
 from examples.interviewer.state import ATTRIBUTE
 from tests.conformance.support.clients import Client
-from tests.conformance.support.sound import listen
+from tests.conformance.support.sound import RATE, Microphone, listen
 from tests.unit.interviewer.voices import Voice, recorded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-
-    from numpy.typing import NDArray
 
     from tests.conformance.support.server import Server
 
@@ -46,8 +43,6 @@ GOODBYE_SECONDS = 2.0
 """The goodbye takes a little longer."""
 SILENT = 0.9
 """Seconds without a sound that are no pause between two sentences of the interviewer."""
-RATE = 48_000
-FRAME = RATE // 100
 
 
 def human_sentence() -> Voice:
@@ -103,8 +98,7 @@ class Candidate:
     transcript: list[tuple[str, str]] = field(default_factory=list)
     _read: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _sound: asyncio.Queue[NDArray[np.int16]] = field(default_factory=asyncio.Queue)
-    _source: rtc.AudioSource = field(default_factory=lambda: rtc.AudioSource(RATE, 1, queue_size_ms=20))
+    _microphone: Microphone = field(default_factory=Microphone)
 
     async def join(self, server: Server, room: str) -> None:
         """Join with a token that asks for the interviewer, and open the microphone."""
@@ -112,22 +106,19 @@ class Candidate:
         dispatch = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="interviewer")])
         token = server.unsigned_token(self.client.identity, room=room).with_room_config(dispatch).to_jwt()
         await self.client.connect(server.url, token)
-        track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        await self.client.me.publish_track(track, options)
-        self._start(self._open_microphone())
+        await self._microphone.open(self.client.me)
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.client.close()
-        await self._source.aclose()
+        await self._microphone.close()
 
     def say(self, voice: Voice) -> None:
         """Speak; at once, and in real time."""
         assert voice.rate == RATE
-        self._sound.put_nowait(voice.samples)
+        self._microphone.say(voice.samples)
 
     async def write(self, text: str) -> None:
         """Type into the chat."""
@@ -168,17 +159,6 @@ class Candidate:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _open_microphone(self) -> None:
-        rest = np.empty(0, np.int16)
-        while True:
-            if len(rest) < FRAME:
-                with suppress(asyncio.QueueEmpty):
-                    rest = np.concatenate([rest, self._sound.get_nowait()])
-            samples = np.zeros(FRAME, np.int16)
-            samples[: len(rest)] = rest[:FRAME]
-            rest = rest[FRAME:]
-            await self._source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, FRAME))
 
     def _on_transcription(self, reader: rtc.TextStreamReader, identity: str) -> None:
         self._start(self._read_line(reader, identity))

@@ -60,6 +60,45 @@ class Tone:
             at += FRAME
 
 
+@dataclass
+class Microphone:
+    """Speaks what it is given, in real time, and is silent in between."""
+
+    _source: rtc.AudioSource = field(default_factory=lambda: rtc.AudioSource(RATE, 1, queue_size_ms=20))
+    _sound: asyncio.Queue[NDArray[np.int16]] = field(default_factory=asyncio.Queue)
+    _task: asyncio.Task[None] | None = None
+
+    async def open(self, speaker: rtc.LocalParticipant) -> None:
+        """Publish it, and begin with silence."""
+        track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await speaker.publish_track(track, options)
+        self._task = asyncio.create_task(self._speak())
+
+    def say(self, samples: NDArray[np.int16]) -> None:
+        """Speak, at 48 kHz, once everything before it is said."""
+        self._sound.put_nowait(samples)
+
+    async def close(self) -> None:
+        """Fall silent for good; once the speaker has left."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._source.aclose()
+
+    async def _speak(self) -> None:
+        size, rest = RATE // 100, np.empty(0, np.int16)
+        while True:
+            if len(rest) < size:
+                with contextlib.suppress(asyncio.QueueEmpty):
+                    rest = np.concatenate([rest, self._sound.get_nowait()])
+            samples = np.zeros(size, np.int16)
+            samples[: len(rest)] = rest[:size]
+            rest = rest[size:]
+            await self._source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, size))
+
+
 @dataclass(frozen=True)
 class Heard:
     """What one window of audio held.
