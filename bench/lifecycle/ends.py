@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
 import time
@@ -25,6 +26,8 @@ ENOUGH: Final = TAIL - 0.03
 """Seconds of the last 0.3 s that are to be heard: the jitter buffer shortens and lengthens a little."""
 CALLBACKS: Final = 3
 """`on_session_end`, the `close` event and a shutdown callback: what an application may deliver its report in."""
+READ_WITHIN: Final = 0.5
+"""Seconds for what was typed to reach the agent."""
 STAYS: Final = 5.0
 """Seconds after which people who were transferred are still together."""
 
@@ -38,12 +41,14 @@ class Way:
         reason: That is to be told.
         goodbye: Whether there is one to be heard.
         to_model: Whether what is typed becomes part of the conversation.
+        leaves: Whether the user leaves first, so that there is nobody to tell.
     """
 
     ask: str
     reason: str = "completed"
     goodbye: bool = True
     to_model: bool = False
+    leaves: bool = False
 
 
 WAYS: Final = (
@@ -59,6 +64,8 @@ WAYS: Final = (
     Way("end disconnect", "agent_left", goodbye=False),
     Way("end model", "model_failed", goodbye=False, to_model=True),
     Way("end raise", "agent_failed", goodbye=False),
+    Way("end hung", goodbye=False),
+    Way("end alone", goodbye=False, leaves=True),
 )
 
 
@@ -91,8 +98,12 @@ async def _end(world: World, room: str, way: Way) -> Outcome:
         else:
             outcome.check(holds=False, otherwise="nobody can")
             return outcome
-        await user.until(lambda: user.is_over or user.cut_off, ENDS_WITHIN)
-        await _look(world, user, room, way, outcome, asked)
+        if way.leaves:
+            await asyncio.sleep(READ_WITHIN)
+            await user.leave()
+        else:
+            await user.until(lambda: user.is_over or user.cut_off, ENDS_WITHIN)
+            await _look(world, user, room, way, outcome, asked)
         if other is not None and world.kept:
             await user.until(lambda: user.cut_off, STAYS)
             outcome.check(not user.cut_off and not other.cut_off, "the room was closed on them")

@@ -51,6 +51,7 @@ GREETING: Final = "Welcome and thank you for coming here today"
 ANSWER: Final = "I heard"
 NEVER: Final = "This is never said"
 GOODBYE: Final = "That was all and I wish you a very good day"
+HANGS: Final = "This is what the voice hangs at"
 SENTENCES: Final = 10
 """Of six words each, when asked to talk at length."""
 LOUD: Final = 1000
@@ -72,6 +73,8 @@ class Tone(tts.TTS[str]):
 
 class _ToneStream(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        if self._input_text == HANGS:
+            await asyncio.Event().wait()
         output_emitter.initialize(
             request_id=utils.shortuuid("tone_"), sample_rate=RATE, num_channels=1, mime_type="audio/pcm"
         )
@@ -265,15 +268,22 @@ async def tell(ctx: JobContext) -> None:
 
 async def end(ctx: JobContext, session: AgentSession[None], way: str, raises: asyncio.Event) -> None:
     """End the conversation in one of the ways that applications have."""
-    if way in {"shutdown", "ctx", "delete"} or (not KEPT and way in {"twice", "transfer"}):
-        session.say(GOODBYE)
+    if way == "alone":
+        while ctx.room.remote_participants:  # noqa: ASYNC110 - nobody tells when the last one has left
+            await asyncio.sleep(0.05)
+    if way in {"shutdown", "ctx", "delete"} or (not KEPT and way in {"twice", "transfer", "alone", "hung"}):
+        session.say(HANGS if way == "hung" else GOODBYE)
     match way:
         case "twice" if KEPT:
             roomkeeper.end("completed", goodbye=GOODBYE)
             roomkeeper.end("user_ended", goodbye=NEVER)
         case "transfer" if KEPT:
             roomkeeper.end("transferred", goodbye=GOODBYE)
-        case "twice" | "transfer" | "shutdown":
+        case "alone" if KEPT:
+            roomkeeper.end("completed", goodbye=GOODBYE)
+        case "hung" if KEPT:
+            roomkeeper.end("completed", goodbye=HANGS)
+        case "twice" | "transfer" | "alone" | "hung" | "shutdown":
             session.shutdown()
         case "aclose":
             await session.aclose()
