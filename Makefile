@@ -81,7 +81,7 @@ chaos: setup ## Kill and stop what there is, RUNS times from SEED on; SESSIONS a
 
 test-livekit: setup chromium $(JS_MODULES) ## Run what can run against LIVEKIT_URL, with LIVEKIT_API_KEY and LIVEKIT_API_SECRET
 	@test -n "$${LIVEKIT_URL:-}" || { echo "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET." >&2; exit 1; }
-	$(BIN)/pytest tests/conformance tests/control $(ARGS)
+	$(BIN)/pytest tests/conformance tests/control tests/lifecycle $(ARGS)
 	$(BIN)/python -m tests.chaos.matrix --seed $(SEED) --runs 12 --together 6
 
 page: setup chromium ## Lose the page's network for 5 to 60 s and for ever, put it to sleep, end 56 talks while it is cut off

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bench.lifecycle.outcome import Outcome
 from bench.lifecycle.talks import GREETS, HEARD_WITHIN, asked_and_heard, quiet, reach, settle
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from bench.lifecycle.table import Plan
     from bench.lifecycle.user import User
+
+
+STOPS_WITHIN: Final = 60.0
+"""Seconds; livekit-agents alone may drain for ever when several jobs end at once."""
 
 
 async def restart_workers(plan: Plan, folder: Path, *, kept: bool) -> list[Outcome]:
@@ -42,24 +46,36 @@ async def restart_workers(plan: Plan, folder: Path, *, kept: bool) -> list[Outco
                 asyncio.create_task(_ask_at_swaps(user, outcome, answer or 0.0, over))
                 for user, outcome, answer in zip(users, outcomes, usual, strict=True)
             ]
-            for name in list(world.workers):
-                process = world.workers[name]
-                begun = time.perf_counter()
-                process.signal_group(signal.SIGTERM)
-                await process.ended()
-                print(f"  {name} ended after {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
-                world.workers[name] = await world.worker(name)
+            stuck = [name for name in list(world.workers) if not await _restart(world, name)]
             over.set()
             unanswered = await asyncio.gather(*talks)
             for user, outcome, room, missed in zip(users, outcomes, rooms, unanswered, strict=True):
                 await settle(world, user, room, outcome)
                 outcome.check(not missed, f"not answered: {missed}")
+                outcome.check(not stuck, f"had to be killed: {stuck}")
                 lost = [state for _, state in user.states if state == "recovering"]
                 outcome.check(not lost, "the page was told of a loss")
         finally:
             for user in users:
                 await user.leave()
     return outcomes
+
+
+async def _restart(world: World, name: str) -> bool:
+    """Tell a worker to stop and start it again; returns whether it stopped by itself."""
+    process, begun = world.workers[name], time.perf_counter()
+    process.signal_group(signal.SIGTERM)
+    stopped = True
+    try:
+        async with asyncio.timeout(STOPS_WITHIN):
+            await process.ended()
+    except TimeoutError:
+        stopped = False
+        await process.stop()
+    ended = "ended" if stopped else "had to be killed"
+    print(f"  {name} {ended} after {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
+    world.workers[name] = await world.worker(name)
+    return stopped
 
 
 async def _ask_at_swaps(user: User, outcome: Outcome, usual: float, over: asyncio.Event) -> list[str]:

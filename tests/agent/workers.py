@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -63,6 +64,11 @@ class Worker:
                 return await self.process.wait()
         except TimeoutError:
             raise AssertionError(f"the worker did not end:\n{self.tail}") from None
+
+    @property
+    def jobs(self) -> list[int]:
+        """The processes that have logged something of a job of theirs, in the order of their first words."""
+        return list(dict.fromkeys(int(process) for process in re.findall(rb'"pid": (\d+), "job_id"', self.output)))
 
     @property
     def tail(self) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from livekit import api
 
 from roomkeeper.agent.resumed import SORRY
 from tests.lifecycle.house import house
@@ -121,6 +121,30 @@ async def test_a_talk_goes_from_a_stopped_worker_to_the_next_and_from_a_killed_o
     assert back < 12
 
 
+async def test_an_agent_that_somebody_else_sends_into_a_talk_says_nothing_and_goes(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        worker = await home.worker()
+        ada = await home.visit(f"tea-{uuid4().hex}")
+        await ada.reads(GREETING, within=40)
+        await ada.write("one")
+        await ada.reads("Number 1.")
+        (first,) = ada.agents
+
+        # As LiveKit Cloud does by itself for an agent that it has lost sight of.
+        async with api.LiveKitAPI(home.server.http, home.server.key, home.server.secret) as livekit:
+            sent = api.CreateAgentDispatchRequest(agent_name="talker", room=ada.room)
+            await livekit.agent_dispatch.create_dispatch(sent)
+        await ada.until(lambda: len(worker.jobs) > 1, "second job")
+        for process in worker.jobs[1:]:
+            await _until_dead(process)
+
+        await ada.write("said")
+        await ada.reads("You said one.")
+        assert {who for who, text in ada.texts.values() if text} <= {first, "ada"}
+        assert (set(ada.agents), ada.said.count(GREETING)) == ({first}, 1)
+        assert len((await home.get(f"/api/sessions/{ada.room}"))["epochs"]) == 1
+
+
 async def test_an_agent_that_just_returns_is_one_end_and_frees_its_process(tmp_path: Path) -> None:
     async with house(tmp_path, policy="agent_timeout = 2\nrecover.attempts = 1") as home:
         worker = await home.worker()
@@ -129,8 +153,8 @@ async def test_an_agent_that_just_returns_is_one_end_and_frees_its_process(tmp_p
         assert ada.state["reason"] == "agent_failed"
         explained = await home.get(f"/api/sessions/{ada.state['session']}/explain")
         assert "The entrypoint returned before" in str(explained)
-        for process in set(re.findall(rb'"pid": (\d+), "job_id"', worker.output)):
-            await _until_dead(int(process))
+        for process in worker.jobs:
+            await _until_dead(process)
 
 
 async def _until_dead(process: int, within: float = 20.0) -> float:
