@@ -79,6 +79,10 @@ class Microphone:
         """Speak, at 48 kHz, once everything before it is said."""
         self._sound.put_nowait(samples)
 
+    async def said(self) -> None:
+        """Wait until everything is said."""
+        await self._sound.join()
+
     async def close(self) -> None:
         """Fall silent for good; once the speaker has left."""
         if self._task is not None:
@@ -88,15 +92,18 @@ class Microphone:
         await self._source.aclose()
 
     async def _speak(self) -> None:
-        size, rest = RATE // 100, np.empty(0, np.int16)
+        silence = np.zeros(RATE // 100, np.int16)
         while True:
-            if len(rest) < size:
-                with contextlib.suppress(asyncio.QueueEmpty):
-                    rest = np.concatenate([rest, self._sound.get_nowait()])
-            samples = np.zeros(size, np.int16)
-            samples[: len(rest)] = rest[:size]
-            rest = rest[size:]
-            await self._source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, size))
+            if self._sound.empty():
+                await self._capture(silence)
+                continue
+            sound = await self._sound.get()
+            for begin in range(0, len(sound), len(silence)):
+                await self._capture(sound[begin : begin + len(silence)])
+            self._sound.task_done()
+
+    async def _capture(self, samples: NDArray[np.int16]) -> None:
+        await self._source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, len(samples)))
 
 
 @dataclass(frozen=True)
