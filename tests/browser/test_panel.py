@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -26,13 +27,23 @@ BACK_WITHIN = 30_000
 """Milliseconds: the machine is shared with the browser and the agents."""
 
 
+ALONE_FOR = 15.0
+"""Seconds without an agent after which none comes: with Roomkeeper one is there after two."""
+
+
 @pytest.fixture
-def panel(tmp_path: Path) -> Iterator[str]:
+def flags() -> tuple[str, ...]:
+    """Of `roomkeeper dev`."""
+    return ()
+
+
+@pytest.fixture
+def panel(tmp_path: Path, flags: tuple[str, ...]) -> Iterator[str]:
     """A running `roomkeeper dev`; gives the address of its panel."""
     roomkeeper = shutil.which("roomkeeper", path=REPOSITORY / ".venv" / "bin")
     assert roomkeeper, "run `make setup` first"
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMKEEPER_"))}
-    with Dev([roomkeeper, "dev", *Ports().flags], env | {"HOME": str(tmp_path)}, tmp_path) as dev:
+    with Dev([roomkeeper, "dev", *Ports().flags, *flags], env | {"HOME": str(tmp_path)}, tmp_path) as dev:
         dev.wait_until_ready()
         found = re.search(r"buttons that break it: (\S+)", dev.printed)
         assert found, dev.printed
@@ -70,4 +81,23 @@ async def test_whatever_its_buttons_break_the_interview_goes_on(panel: str, chro
     await presses(page, "Restart worker", "the old one leaves")
     await presses(page, "End", "operator_ended")
     await expect(interview.get_by_text("ended by the organizer").first).to_be_visible(timeout=BACK_WITHIN)
+    await context.close()
+
+
+@pytest.mark.parametrize("flags", [("--stock",)])
+async def test_without_roomkeeper_the_same_interview_is_left_alone_by_a_killed_agent(
+    panel: str, chromium: Browser
+) -> None:
+    context = await chromium.new_context(locale="en-US")
+    page = await context.new_page()
+    await page.goto(panel)
+    await expect(page.get_by_role("heading", name="Without Roomkeeper")).to_be_visible()
+    interview = page.frame_locator("iframe")
+    await interview.get_by_role("button", name="Join without a microphone and type").click(timeout=BACK_WITHIN)
+    status = interview.get_by_role("status").first
+    await expect(status).to_have_text("The interviewer is listening", timeout=BACK_WITHIN)
+    await page.get_by_role("button", name="Kill agent", exact=True).click()
+    await expect(status).not_to_have_attribute("data-state", "live", timeout=BACK_WITHIN)
+    await asyncio.sleep(ALONE_FOR)
+    await expect(status).not_to_have_attribute("data-state", "live")
     await context.close()

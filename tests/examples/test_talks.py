@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,7 +19,7 @@ from tests.lifecycle.house import house
 from tests.unit.interviewer.voices import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Awaitable, Callable
 
     from tests.agent.workers import Worker
     from tests.lifecycle.house import House, Visitor
@@ -33,106 +33,116 @@ READY_WITHIN = 60.0
 """Seconds for a process with models to start and greet, on a busy machine."""
 
 
-@contextlib.asynccontextmanager
-async def example(name: str, folder: Path, starting: asyncio.Lock) -> AsyncIterator[tuple[House, Worker]]:
-    """Run a room server, a control plane and one example; give them and the example's worker."""
-    folder.mkdir()
-    await starting.acquire()  # what is started together takes longer
-    async with house(folder, agent=name, program=str(EXAMPLES / name / "agent.py")) as home:
-        worker = await home.worker()
-        starting.release()
-        yield home, worker
+@dataclass(frozen=True)
+class Example:
+    """One that runs.
+
+    Attributes:
+        name: Of its folder, and of its agent.
+        home: With a room server and a control plane.
+        worker: Its own.
+    """
+
+    name: str
+    home: House
+    worker: Worker
+
+    async def visit(self, identity: str = "ada", *, room: str = "", kind: str = "") -> Visitor:
+        """Let somebody in, in a room of their own unless one is named."""
+        return await self.home.visit(room or f"{self.name}-{uuid4().hex}", identity, kind=kind, agent=self.name)
 
 
-async def refresh(folder: Path, starting: asyncio.Lock) -> None:
-    async with example("refresh", folder / "refresh", starting) as (home, _):
-        room = f"refresh-{uuid4().hex}"
-        ada = await home.visit(room)
-        await ada.reads("reload the page.", READY_WITHIN)
-        for number in (1, 2):
-            await ada.write("tea")
-            await ada.reads(f"That was number {number}.")
+async def refresh(example: Example) -> None:
+    ada = await example.visit()
+    await ada.reads("reload the page.", READY_WITHIN)
+    for number in (1, 2):
+        await ada.write("tea")
+        await ada.reads(f"That was number {number}.")
+    await ada.close()
+    again = await example.visit(room=ada.room)
+    await again.reads("We are at number 2.")
+    await again.write("tea")
+    await again.reads("That was number 3.")
+    await again.close()
+
+
+async def crash(example: Example) -> None:
+    ada = await example.visit()
+    await ada.reads("Every night the keeper", READY_WITHIN)
+    told = re.search(r"My process is (\d+)\.", ada.said)
+    assert told is not None
+    os.kill(int(told[1]), signal.SIGKILL)
+    await ada.reads(SORRY)
+    await ada.reads("But the keeper knew every door", within=40)
+    assert ada.said.count("Once upon a time") == 1
+    await ada.write("tea")
+    await ada.reads("You said: tea.")
+    assert b"resumed: True" in example.worker.output
+
+
+async def phone(example: Example) -> None:
+    caller = await example.visit(kind="sip")
+    await caller.reads("when you are done.", READY_WITHIN)
+    await caller.write("I am late")
+    await caller.reads("I see.")
+    await caller.write("Goodbye")
+    await caller.reads("Thank you, goodbye!")
+    await caller.until(lambda: caller.state.get("state") == "ended", "end")
+    report = await example.home.report(caller.state["session"])
+    assert (report["reason"], report["data"]) == ("completed", {"message": ["I am late", "Goodbye"]})
+
+    caller = await example.visit(kind="sip")
+    await caller.reads("when you are done.", READY_WITHIN)
+    await caller.close()
+    assert await example.home.reason(caller.room) == "caller_hung_up"
+    await _printed(example.worker, b"ended as caller_hung_up")
+
+
+async def two_people(example: Example) -> None:
+    ada = await example.visit()
+    bob = await example.visit("bob", room=ada.room)
+    await ada.reads("I will say whom I heard.", READY_WITHIN)
+    first, second = Microphone(), Microphone()
+    try:
+        await first.open(ada.client.me)
+        await second.open(bob.client.me)
+        await _is_heard("ada", first, bob)
+        await _is_heard("bob", second, bob)
         await ada.close()
-        again = await home.visit(room)
-        await again.reads("We are at number 2.")
-        await again.write("tea")
-        await again.reads("That was number 3.")
-        await again.close()
+        await _is_heard("bob", second, bob)
+    finally:
+        await bob.close()
+        await first.close()
+        await second.close()
 
 
-async def crash(folder: Path, starting: asyncio.Lock) -> None:
-    async with example("crash", folder / "crash", starting) as (home, worker):
-        ada = await home.visit(f"crash-{uuid4().hex}")
-        await ada.reads("Every night the keeper", READY_WITHIN)
-        told = re.search(r"My process is (\d+)\.", ada.said)
-        assert told is not None
-        os.kill(int(told[1]), signal.SIGKILL)
-        await ada.reads(SORRY)
-        await ada.reads("But the keeper knew every door", within=40)
-        assert ada.said.count("Once upon a time") == 1
-        await ada.write("tea")
-        await ada.reads("You said: tea.")
-        assert b"resumed: True" in worker.output
-
-
-async def phone(folder: Path, starting: asyncio.Lock) -> None:
-    async with example("phone", folder / "phone", starting) as (home, worker):
-        caller = await home.visit(f"phone-{uuid4().hex}", kind="sip")
-        await caller.reads("when you are done.", READY_WITHIN)
-        await caller.write("I am late")
-        await caller.reads("I see.")
-        await caller.write("Goodbye")
-        await caller.reads("Thank you, goodbye!")
-        await caller.until(lambda: caller.state.get("state") == "ended", "end")
-        report = await home.report(caller.state["session"])
-        assert (report["reason"], report["data"]) == ("completed", {"message": ["I am late", "Goodbye"]})
-
-        caller = await home.visit(f"phone-{uuid4().hex}", kind="sip")
-        await caller.reads("when you are done.", READY_WITHIN)
-        await caller.close()
-        assert await home.reason(caller.room) == "caller_hung_up"
-        await _printed(worker, b"ended as caller_hung_up")
-
-
-async def two_people(folder: Path, starting: asyncio.Lock) -> None:
-    async with example("two_people", folder / "two_people", starting) as (home, _):
-        room = f"two-{uuid4().hex}"
-        people = {name: await home.visit(room, name) for name in ("ada", "bob")}
-        ada, bob = people.values()
-        await ada.reads("I will say whom I heard.", READY_WITHIN)
-        microphones = {name: Microphone() for name in people}
-        try:
-            for name, microphone in microphones.items():
-                await microphone.open(people[name].client.me)
-            await _is_heard("ada", microphones["ada"], bob)
-            await _is_heard("bob", microphones["bob"], bob)
-            await ada.close()
-            await _is_heard("bob", microphones["bob"], bob)
-        finally:
-            await bob.close()
-            for microphone in microphones.values():
-                await microphone.close()
-
-
-async def hand_over(folder: Path, starting: asyncio.Lock) -> None:
-    async with example("hand_over", folder / "hand_over", starting) as (home, worker):
-        ada = await home.visit(f"order-{uuid4().hex}")
-        await ada.reads("to drink?", READY_WITHIN)
-        await ada.write("tea")
-        await ada.reads("You ordered tea.")
-        await ada.reads("to pay?")
-        (process,) = worker.jobs
-        os.kill(process, signal.SIGKILL)
-        await ada.reads("Sorry for that. It was tea.")
-        await ada.write("cash")
-        await ada.reads("Thank you.")
+async def hand_over(example: Example) -> None:
+    ada = await example.visit()
+    await ada.reads("to drink?", READY_WITHIN)
+    await ada.write("tea")
+    await ada.reads("You ordered tea.")
+    await ada.reads("to pay?")
+    (process,) = example.worker.jobs
+    os.kill(process, signal.SIGKILL)
+    await ada.reads("Sorry for that. It was tea.")
+    await ada.write("cash")
+    await ada.reads("Thank you.")
 
 
 async def test_the_examples_do_what_their_readmes_say(tmp_path: Path) -> None:
-    starting = asyncio.Lock()
-    async with asyncio.TaskGroup() as talks:
-        for talk in (two_people, crash, refresh, phone, hand_over):
-            talks.create_task(talk(tmp_path, starting))
+    starting = asyncio.Semaphore(2)
+    talks = (two_people, crash, refresh, phone, hand_over)
+    async with house(tmp_path, agents=[talk.__name__ for talk in talks]) as home, asyncio.TaskGroup() as running:
+        for talk in talks:
+            running.create_task(_run(talk, home, starting))
+
+
+async def _run(talk: Callable[[Example], Awaitable[None]], home: House, starting: asyncio.Semaphore) -> None:
+    name = talk.__name__
+    async with starting:
+        spool = str(home.folder / f"spool-{name}")
+        worker = await home.worker(str(EXAMPLES / name / "agent.py"), ROOMKEEPER_SPOOL=spool)
+    await talk(Example(name, home, worker))
 
 
 async def _is_heard(name: str, microphone: Microphone, reader: Visitor) -> None:

@@ -30,12 +30,13 @@ from tests.conformance.support.server import Options, Server, ServerProcess
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tests.agent.workers import Worker
 
 TALKER = "tests.lifecycle.talker"
+AGENT = "talker"
 LOUD = 500
 """Amplitude of the agent's tone, at least."""
 
@@ -48,26 +49,25 @@ class House:
         server: The room server.
         url: Of the control plane.
         folder: Where everything is kept.
-        program: Of the workers.
     """
 
     server: Server
     url: str
     folder: Path
-    program: str
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
-    async def worker(self, **environment: str) -> Worker:
-        """Start a worker and wait until it takes jobs."""
+    async def worker(self, program: str = TALKER, **environment: str) -> Worker:
+        """Start a worker and wait until it takes jobs; `program` as `tests.agent.workers` has it."""
         running = await self._stack.enter_async_context(
-            worker(self.program, self.server, url=self.url, spool=self.folder / "spool", **environment)
+            worker(program, self.server, url=self.url, spool=self.folder / "spool", **environment)
         )
         await running.registered()
         return running
 
-    async def visit(self, room: str, identity: str = "ada", *, kind: str = "") -> Visitor:
-        """Let somebody in, with a token of the control plane; of another kind, if wanted."""
-        request = {"room_name": room, "participant_identity": identity}
+    async def visit(self, room: str, identity: str = "ada", *, kind: str = "", agent: str = AGENT) -> Visitor:
+        """Let somebody in, with a token of the control plane for this agent; of another kind, if wanted."""
+        dispatch = {"agents": [{"agent_name": agent}]}
+        request = {"room_name": room, "participant_identity": identity, "room_config": dispatch}
         async with aiohttp.ClientSession() as http, http.post(f"{self.url}/api/token", json=request) as answer:
             token = await answer.json()
             assert answer.status in {200, 201}, token
@@ -209,9 +209,9 @@ class Visitor:
 
 @contextlib.asynccontextmanager
 async def house(
-    folder: Path, *, agent: str = "talker", program: str = TALKER, policy: str = "", strict: bool = False
+    folder: Path, *, agents: Sequence[str] = (AGENT,), policy: str = "", strict: bool = False
 ) -> AsyncIterator[House]:
-    """Run a room server and a control plane until the end of the block; the workers' agent has that name."""
+    """Run a room server and a control plane that keeps the sessions of some agents, until the end of the block."""
     port = free_port()
     hooks = (f"http://127.0.0.1:{port}/webhooks/livekit",)
     server, sfu = _given(), None
@@ -221,7 +221,9 @@ async def house(
         )
         sfu.start()
         server = sfu.server
-    (folder / "roomkeeper.toml").write_text(f"[control]\nagent = '{agent}'\n\n[policy]\nlinger = 1\n{policy}\n")
+    (folder / "roomkeeper.toml").write_text(
+        f"[policy]\nlinger = 1\n{policy}\n" + "".join(f"[agents.{agent}]\n" for agent in agents)
+    )
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMKEEPER_"))}
     env |= {
         "LIVEKIT_URL": server.ws,
@@ -237,7 +239,7 @@ async def house(
             stdout=log,
             stderr=log,
         )
-    running = House(server, f"http://127.0.0.1:{port}", folder, program)
+    running = House(server, f"http://127.0.0.1:{port}", folder)
     try:
         await _ready(f"{running.url}/readyz")
         async with running._stack:

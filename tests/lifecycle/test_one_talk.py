@@ -142,7 +142,8 @@ async def test_an_agent_that_somebody_else_sends_into_a_talk_says_nothing_and_go
         await ada.reads("You said one.")
         assert {who for who, text in ada.texts.values() if text} <= {first, "ada"}
         assert (set(ada.agents), ada.said.count(GREETING)) == ({first}, 1)
-        assert len((await home.get(f"/api/sessions/{ada.room}"))["epochs"]) == 1
+        epochs = (await home.get(f"/api/sessions/{ada.room}"))["epochs"]
+        assert [epoch["standing"] for epoch in epochs] == ["in_charge", "fenced"]
 
 
 async def test_an_agent_that_just_returns_is_one_end_and_frees_its_process(tmp_path: Path) -> None:
