@@ -9,7 +9,7 @@ from livekit.agents import AgentServer, AgentSession, JobContext, NotGivenOr, in
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions
 
 import roomkeeper
-from examples.interviewer.interview import ESPEAK, RECOGNIZER, prewarm
+from examples.interviewer.interview import ESPEAK, FULL, RECOGNIZER, load, prewarm
 from examples.interviewer.stt import MoonshineSTT
 from examples.interviewer.tts import EspeakTTS
 
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 def server() -> AgentServer:
     """A worker on this machine, kept by Roomkeeper."""
     return roomkeeper.wrap(
-        AgentServer(setup_fnc=prewarm, num_idle_processes=1, initialize_process_timeout=60, host="127.0.0.1", port=0)
+        AgentServer(
+            setup_fnc=prewarm,
+            load_fnc=load,
+            load_threshold=FULL,
+            num_idle_processes=1,
+            initialize_process_timeout=60,
+            host="127.0.0.1",
+            port=0,
+        )
     )
 
 

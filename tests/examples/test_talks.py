@@ -1,4 +1,4 @@
-"""Each small example, run as its README says, does what the README says; all at once, since most of it is waiting."""
+"""Each small example, run as its README says, does what the README says."""
 
 from __future__ import annotations
 
@@ -130,19 +130,19 @@ async def hand_over(example: Example) -> None:
 
 
 async def test_the_examples_do_what_their_readmes_say(tmp_path: Path) -> None:
-    starting = asyncio.Semaphore(2)
+    free = asyncio.Semaphore(2)  # most of it is waiting, but not all
     talks = (two_people, crash, refresh, phone, hand_over)
     async with house(tmp_path, agents=[talk.__name__ for talk in talks]) as home, asyncio.TaskGroup() as running:
         for talk in talks:
-            running.create_task(_run(talk, home, starting))
+            running.create_task(_run(talk, home, free))
 
 
-async def _run(talk: Callable[[Example], Awaitable[None]], home: House, starting: asyncio.Semaphore) -> None:
+async def _run(talk: Callable[[Example], Awaitable[None]], home: House, free: asyncio.Semaphore) -> None:
     name = talk.__name__
-    async with starting:
+    async with free:
         spool = str(home.folder / f"spool-{name}")
         worker = await home.worker(str(EXAMPLES / name / "agent.py"), ROOMKEEPER_SPOOL=spool)
-    await talk(Example(name, home, worker))
+        await talk(Example(name, home, worker))
 
 
 async def _is_heard(name: str, microphone: Microphone, reader: Visitor) -> None:
