@@ -27,7 +27,7 @@ BACK_WITHIN = 30_000
 """Milliseconds: the machine is shared with the browser and the agents."""
 
 
-ALONE_FOR = 15.0
+ALONE_FOR = 8.0
 """Seconds without an agent after which none comes: with Roomkeeper one is there after two."""
 
 
