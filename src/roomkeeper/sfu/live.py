@@ -205,7 +205,6 @@ class LiveRoom:
                     paused = track_sid in subscriber.participant.disabled
                     wanted[track_sid] = Wanted(up, publisher.sid, stereo=track.info.stereo, paused=paused)
         subscriber.subscribe(wanted)
-        self.apply(self.room.tracks_subscribed(sid, wanted))
 
     def _deliver(self, sids: tuple[str, ...], packet: models.DataPacket, *, reliable: bool) -> None:
         data = packet.SerializeToString()

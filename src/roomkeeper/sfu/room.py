@@ -160,7 +160,7 @@ class Room:
             effects.append(OfferJobs(participant.info(), publisher=False))
         if participant.permission.recorder:
             effects += self.room_update()
-        return [*effects, *self.tracks_subscribed(sid, participant.subscribed)]
+        return effects
 
     def leave(
         self,
@@ -270,9 +270,9 @@ class Room:
         return [SetSubscriptions(sid, tuple(wanted_tracks(self.participants.values(), participant)))]
 
     def tracks_subscribed(self, sid: str, tracks: Iterable[str]) -> list[Effect]:
-        """A subscriber is to receive these tracks: each publisher is told once a track, when media can flow."""
+        """A subscriber hears these tracks from now on: each publisher is told once a track, and not of hidden ones."""
         subscriber = self.participants.get(sid)
-        if subscriber is None or not subscriber.active:
+        if subscriber is None or not subscriber.active or subscriber.hidden:
             return []
         effects: list[Effect] = []
         wanted = set(tracks)

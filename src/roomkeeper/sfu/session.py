@@ -208,6 +208,7 @@ class Session:
             self.reconnect()
             return
         self.send(rtc.SignalResponse(answer=_description("answer", exchange)))
+        self._tell_publishers()
 
     def _take_answer(self, answer: rtc.SessionDescription) -> None:
         try:
@@ -215,6 +216,12 @@ class Session:
         except InvalidDescription as error:
             logger.info("answer refused", extra={"participant": self.sid, "error": error.detail})
             self.reconnect()
+            return
+        self._tell_publishers()
+
+    def _tell_publishers(self) -> None:
+        """Whoever waits to be heard by somebody, as agents do, may speak once that is so, and not when it is wanted."""
+        self.host.apply(self.host.room.tracks_subscribed(self.sid, self.connection.flowing()))
 
     def _synchronize(self, state: rtc.SyncState) -> None:
         """What a resumed client believes: unknown publications mean that it must reconnect fully."""
@@ -372,6 +379,7 @@ class Session:
         """See `ConnectionObserver`."""
         if primary:
             self.host.apply(self.host.room.activated(self.sid))
+        self._tell_publishers()
 
     def media_failed(self, why: str) -> None:
         """See `ConnectionObserver`: the client is asked to resume; if it does not, silence ends the session."""

@@ -82,6 +82,25 @@ async def test_two_connections_offer_data_first_and_the_tracks_of_a_joiner_after
     assert list(second.mid_to_track.values()) == ["TR_1", "TR_2"]
 
 
+async def test_a_track_flows_once_its_offer_is_answered_and_the_connection_is_up() -> None:
+    owner = Owner()
+    async with stack() as shared:
+        connection = DualConnection(shared, owner)
+        connection.want(wanted("TR_1"))
+        connection.begin()
+        connection.answered(ANSWER, owner.offers[0].id)
+        connection.subscriber.connected = True
+        assert connection.flowing() == set()
+        connection.answered(ANSWER, owner.offers[1].id)
+        assert connection.flowing() == {"TR_1"}
+        connection.subscriber.connected = False
+        assert connection.flowing() == set()
+        connection.want({})
+        connection.subscriber.connected = True
+        assert connection.flowing() == set()
+        await connection.close()
+
+
 async def test_a_single_connection_asks_for_missing_sections_only_after_the_first_offer() -> None:
     owner = Owner()
     async with stack() as shared:

@@ -103,11 +103,18 @@ def test_a_joiner_is_subscribed_at_once_and_the_publisher_told_when_media_can_fl
     effects = room.answered(bob.sid)
     assert [e.tracks for e in effects if isinstance(e, SetSubscriptions)] == [(track,)]
     assert room.tracks_subscribed(bob.sid, [track]) == []
-    told = [
-        m.track_subscribed.track_sid for m in signals(room.activated(bob.sid), ann) if m.HasField("track_subscribed")
-    ]
-    assert told == [track]
+    room.activated(bob.sid)
+    told = signals(room.tracks_subscribed(bob.sid, [track]), ann)
+    assert [message.track_subscribed.track_sid for message in told] == [track]
     assert room.tracks_subscribed(bob.sid, [track]) == []  # once a track
+
+
+def test_a_publisher_is_not_told_of_subscribers_whom_nobody_sees() -> None:
+    room = new_room()
+    ann = enter(room, "ann")
+    track = publish(room, ann)
+    spy = enter(room, "spy", permission=models.ParticipantPermission(hidden=True, can_subscribe=True))
+    assert room.tracks_subscribed(spy, [track]) == []
 
 
 def test_who_never_became_active_is_an_aborted_connection() -> None:

@@ -165,6 +165,10 @@ class Connection(ABC):
         """The peer connection whose channels carry data down."""
         return self.primary
 
+    def flowing(self) -> set[str]:
+        """Returns the tracks that the client receives: negotiated by both sides, and over a connection that is up."""
+        return {down.up.sid for down in self.tracks.downs.values() if down.connected}
+
     def published(self, sid: str) -> UpTrack | None:
         """Returns a bound track by its sid."""
         return next((up for _, up in self._published.values() if up.sid == sid), None)

@@ -280,6 +280,11 @@ class DownTrack:
         self._history: list[tuple[int, bytes] | None] = [None] * HISTORY
         self._budget = MAX_RESENT_PER_SECOND
 
+    @property
+    def connected(self) -> bool:
+        """Whether the subscriber's connection is up."""
+        return self._peer.connected
+
     def start(self) -> None:
         """Begins to forward."""
         if self not in self.up.downs:
