@@ -49,6 +49,7 @@ LOOKS_UP: Final = 1.5
 """Seconds that the tool takes."""
 GREETING: Final = "Welcome and thank you for coming here today"
 ANSWER: Final = "I heard"
+BACK: Final = "There you are again and we go on"
 NEVER: Final = "This is never said"
 GOODBYE: Final = "That was all and I wish you a very good day"
 HANGS: Final = "This is what the voice hangs at"
@@ -171,6 +172,10 @@ class Talker(Agent):
 
     def __init__(self) -> None:
         super().__init__(instructions="Talk.", tools=[EndCallTool()])
+
+    async def on_return(self, _: roomkeeper.Returned) -> None:
+        """Say something else than the model, which would answer the last question twice."""
+        self.session.say(BACK)
 
     @function_tool
     async def look_up(self) -> str:
