@@ -25,6 +25,7 @@ IN_TOOL: Final = "in a tool"
 IDLE: Final = "idle"
 MOMENTS: Final = (BEFORE_GREETING, GREETS, THINKS, SPEAKS, IN_TOOL, IDLE)
 
+LAST: Final = "q-last"
 READY_WITHIN: Final = 40.0
 HEARD_WITHIN: Final = 12.0
 """Seconds that a user waits for an agent's voice."""
@@ -94,11 +95,18 @@ async def asked_and_heard(user: User, question: str) -> float | None:
 async def remembers(user: User, outcome: Outcome, questions: list[str]) -> None:
     """Ask something, and see whether the answer names all that was asked before."""
     await quiet(user)
-    heard = await asked_and_heard(user, "q-last")
-    answer = list(user.said.values())[-1] if user.said else ""
+    heard = await asked_and_heard(user, LAST)
+    outcome.check(heard is not None, "no sound after the last question")
+    await user.until(lambda: _answer(user), HEARD_WITHIN)  # what is said of a return may come first
+    answer = _answer(user)
     missed = [question for question in questions if question not in answer]
-    outcome.check(heard is not None, "the last question was not answered")
+    outcome.check(answer, "the last question was not answered")
     outcome.check(not missed, f"forgot {missed}, said {answer!r}")
+
+
+def _answer(user: User) -> str:
+    """What an agent has said in answer to the last question; it names that one last."""
+    return next((said for said in reversed(user.said.values()) if LAST in said), "")
 
 
 async def settle(world: World, user: User, room: str, outcome: Outcome, *, epochs: int = 0) -> None:

@@ -214,6 +214,28 @@ def gate_audio(session: AgentSession[Any], may_play: Callable[[], bool]) -> None
     source.capture_frame = gated  # type: ignore[method-assign]
 
 
+def keep_voice() -> None:
+    """Let a speech that is broken off before anybody listens cost that speech alone; call it before the start.
+
+    1.8.9: `_ParticipantAudioOutput.capture_frame` awaits the future of the first subscriber, and a task that is
+    cancelled cancels the future that it awaits. From then on nobody would hear another word of the agent, for example
+    after a reload of the page in the moment before the greeting.
+    """
+    # Here, since a version that is not known may have no such module.
+    from livekit.agents.voice.room_io._output import _ParticipantAudioOutput  # noqa: PLC0415
+
+    capture = _ParticipantAudioOutput.capture_frame
+    if hasattr(capture, "__wrapped__"):
+        return
+
+    @functools.wraps(capture)
+    async def capture_frame(output: _ParticipantAudioOutput, frame: rtc.AudioFrame) -> None:
+        await asyncio.shield(output.subscribed)
+        await capture(output, frame)
+
+    _ParticipantAudioOutput.capture_frame = capture_frame  # type: ignore[assignment, method-assign]
+
+
 def close_soon(session: AgentSession[Any], seconds: float) -> None:
     """Wait no longer than this for the user's last words to be understood, when the session closes.
 

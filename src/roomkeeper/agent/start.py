@@ -314,6 +314,7 @@ class _Start:
             self._options.text_input = False
             self._chat = Chat(stage, typed, self._away.heard)
             self._chat.attach()
+        internals.keep_voice()
         stage.journal.attach(agent)
         self._leaving.attach()
         self._presence.attach()

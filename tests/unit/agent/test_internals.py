@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import livekit.agents
 import pytest
+from livekit import rtc
 from livekit.agents import AgentServer, JobContext, JobExecutorType
+from livekit.agents.voice.room_io._output import _ParticipantAudioOutput
 from livekit.agents.worker import ServerEnvOption
 from livekit.rtc.event_emitter import EventEmitter
 
 from roomkeeper.agent import internals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 
 @pytest.fixture
@@ -126,6 +132,28 @@ async def test_a_worker_whose_jobs_end_at_once_drains() -> None:
     server._proc_pool = original
     await server.aclose()
     await running
+
+
+async def test_a_speech_that_is_broken_off_before_anybody_listens_costs_no_other() -> None:
+    async def broken_off(capture: Callable[..., Coroutine[None, None, None]]) -> _ParticipantAudioOutput:
+        room = cast("rtc.Room", SimpleNamespace())
+        options = rtc.TrackPublishOptions()
+        output = _ParticipantAudioOutput(room, sample_rate=24_000, num_channels=1, track_publish_options=options)
+        speech = asyncio.create_task(capture(output, rtc.AudioFrame(bytes(480), 24_000, 1, 240)))
+        await asyncio.sleep(0)
+        speech.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await speech
+        return output
+
+    alone = await broken_off(inspect.unwrap(_ParticipantAudioOutput.capture_frame))
+    assert alone.subscribed.cancelled(), "livekit-agents has mended it: so can we"
+    internals.keep_voice()
+    internals.keep_voice()
+    kept = await broken_off(_ParticipantAudioOutput.capture_frame)
+    assert not kept.subscribed.done()
+    kept.subscribed.set_result(None)
+    await kept.capture_frame(rtc.AudioFrame(bytes(480), 24_000, 1, 240))
 
 
 async def test_the_end_of_a_process_with_a_job_is_told() -> None:
