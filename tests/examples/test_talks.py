@@ -130,7 +130,7 @@ async def hand_over(example: Example) -> None:
 
 
 async def test_the_examples_do_what_their_readmes_say(tmp_path: Path) -> None:
-    free = asyncio.Semaphore(3)  # most of it is waiting, but not all
+    free = asyncio.Semaphore(2)  # most of it is waiting, but not all
     talks = (two_people, crash, refresh, phone, hand_over)
     async with house(tmp_path, agents=[talk.__name__ for talk in talks]) as home, asyncio.TaskGroup() as running:
         for talk in talks:
