@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
 from roomkeeper.agent.resumed import SORRY
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(240)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+LOUDER = np.int16(6)
+"""The recording is of -37 dBFS: too quiet for a room server to say that somebody speaks."""
 QUIET = 1.5
 """Seconds without a sound after which nothing more is on its way."""
 READY_WITHIN = 60.0
@@ -148,7 +151,7 @@ async def _run(talk: Callable[[Example], Awaitable[None]], home: House, free: as
 async def _is_heard(name: str, microphone: Microphone, reader: Visitor) -> None:
     """Say a sentence, in one turn or two, and read that the agent heard it."""
     answered = reader.said.count(f"I heard {name}.")
-    microphone.say(recorded("two_cities.wav").cut(0.9, 4.9).at(RATE).samples)
+    microphone.say(recorded("two_cities.wav").cut(0.9, 4.9).at(RATE).samples * LOUDER)
     await microphone.said()
     await reader.until(lambda: reader.said.count(f"I heard {name}.") > answered, f"answer to {name}")
     loop = asyncio.get_running_loop()

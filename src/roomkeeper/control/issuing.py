@@ -96,10 +96,12 @@ class Issuer:
                 raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"})
             case Open(generation=generation):
                 session_id = token_session(room, generation, agent_name, secret=self._config.api_secret)
-                purged = await self._store.find(session_id)
-                if purged is not None:
-                    raise await self.gone(purged)
-                return Place(session_id, room, agent_name, self._adopters.policy(agent_name))
+                known = await self._store.find(session_id)
+                if known is None:
+                    return Place(session_id, room, agent_name, self._adopters.policy(agent_name))
+                if known.end is None:  # it began after the first look
+                    return place_of(known)
+                raise await self.gone(known)  # purged, so that it has no room's name any more
 
     async def gone(self, session: Session) -> Problem:
         """Make the answer to whoever comes after the end: the problem and the state in one object."""

@@ -13,7 +13,7 @@ from roomkeeper.control.tokens import ASKED_A_MINUTE
 from roomkeeper.lifecycle.events import EndAsked, ParticipantJoined, RoomStarted, SessionOpened, TokenAsked
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.lifecycle.reasons import By, Reason
-from roomkeeper.lifecycle.state import State
+from roomkeeper.lifecycle.state import Session, State
 from roomkeeper.lifecycle.vocabulary import Dispatcher, Origin
 from roomkeeper.wire.room_config import mark_in
 from roomkeeper.wire.signin import Invite, invite
@@ -23,6 +23,7 @@ from tests.unit.control.serving import ADMIN, ANN, ELSEWHERE, KEY, KEYS, SECRET,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
 
 SNAKE = {
     "room_name": "tea",
@@ -145,6 +146,25 @@ async def test_a_session_that_goes_on_is_joined_and_told(live: Site) -> None:
     assert (await live.plane.store.journal("S_1"))[-1] == replace(
         TokenAsked(at=0, identity="ann"), at=(await live.plane.store.journal("S_1"))[-1].at
     )
+
+
+async def test_a_session_that_begins_while_a_token_is_asked_for_is_joined(
+    live: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = (await ask(live, {"room_name": "tea"}, by=ADMIN))["session"]
+    store = live.plane.store
+    find = store.find
+
+    async def find_just_too_early(name: str) -> Session | None:
+        found = await find(name)
+        if name == "tea":
+            await store.open(SessionOpened(at=0, session=session, room="tea", agent_name="interviewer"))
+        return found
+
+    monkeypatch.setattr(store, "find", find_just_too_early)
+    answer = await ask(live, {"room_name": "tea", "participant_identity": "bob"}, by=ADMIN)
+    assert answer["session"] == session
+    assert TokenAsked in map(type, await store.journal(session))
 
 
 async def test_a_session_whose_agent_the_application_sends_dispatches_none(live: Site) -> None:
