@@ -115,14 +115,14 @@ async def test_a_transcription_comes_from_agents_only(join: Joiner, path: Signal
 
 
 async def send_data(lkapi: api.LiveKitAPI, room: str, data: bytes, **fields: Any) -> None:  # noqa: ANN401
-    """Send data by the room API."""
-    kind = fields.pop("kind", rtc.DataPacketKind.KIND_RELIABLE)
+    """Send data by the room API, whose kinds have other numbers than those of `rtc`."""
+    kind = fields.pop("kind", api.DataPacket.RELIABLE)
     await lkapi.room.send_data(api.SendDataRequest(room=room, data=data, kind=kind, **fields))
 
 
 async def can_lose(lkapi: api.LiveKitAPI, room: str, client: Client) -> None:
     """Wait until lossy data arrives: what is sent before its channel is open is lost, whatever the reliable one does."""
-    lossy = rtc.DataPacketKind.KIND_LOSSY
+    lossy = api.DataPacket.LOSSY
     async with asyncio.timeout(10):
         while not client.saw("data_received"):
             await send_data(lkapi, room, b"", topic="knock", kind=lossy, destination_identities=[client.identity])
@@ -138,7 +138,7 @@ async def test_the_room_api_sends_data_to_all_or_to_some(
     for client, personal in ((ann, b"by identity"), (bob, b"by sid")):
         assert (await next_data(client, "t")).data == personal
     await asyncio.gather(*(can_lose(lkapi, room, client) for client in (ann, bob)))
-    await send_data(lkapi, room, b"lossy", topic="t", kind=rtc.DataPacketKind.KIND_LOSSY)
+    await send_data(lkapi, room, b"lossy", topic="t", kind=api.DataPacket.LOSSY)
     await send_data(lkapi, room, b"all", topic="t")
     for client in (ann, bob):
         packets = [await next_data(client, "t") for _ in range(2)]
