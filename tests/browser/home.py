@@ -137,5 +137,5 @@ async def visits_to(house: House, networks: Networks, chromium: Chromium, shared
     for process in (house.control, house.worker):
         print(process.printed()[-4_000:])  # noqa: T201 - pytest shows it with a failure
     for visitor in visit.visitors:
-        assert visitor.problems == []
+        assert visitor.problems == [], visitor.problems  # pytest spells out the asserts of tests alone
         assert visitor.hosts <= {"127.0.0.1", RELAY_HOST, urlsplit(house.server.url).hostname}

@@ -121,7 +121,7 @@ async def send_data(lkapi: api.LiveKitAPI, room: str, data: bytes, **fields: Any
 
 
 async def can_lose(lkapi: api.LiveKitAPI, room: str, client: Client) -> None:
-    """Wait until lossy data arrives: what is sent before its channel is open is lost, whatever the reliable one does."""
+    """Wait until lossy data arrives: what is sent before its channel is open is lost, open as the other may be."""
     lossy = api.DataPacket.LOSSY
     async with asyncio.timeout(10):
         while not client.saw("data_received"):
