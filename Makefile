@@ -19,6 +19,8 @@ ifndef ROOMKEEPER_FUZZ_SEED
 export ROOMKEEPER_FUZZ_SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 endif
 export npm_config_update_notifier := false
+# Some images forbid it; each of the many processes of a test would then compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first Python that is new enough and can make a virtual environment; `make PYTHON=…` chooses another.
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -114,7 +116,8 @@ $(BIN)/uv:
 	sed -n '/^uv==/,/# via/p' requirements.lock | $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin
 
 $(DONE)/python: requirements.lock pyproject.toml hatch_build.py | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode \
+		-r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@mkdir -p $(@D) && touch $@
 
