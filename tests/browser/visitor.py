@@ -229,7 +229,7 @@ class Visitor:
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"} and HELD_BACK not in message.text:
-            self.problems.append(f"{message.type}: {message.text}")
+            self.problems.append(f"{message.type}: {message.text} ({message.location['url']})")
 
     def _on_page_error(self, error: Error) -> None:
         self.problems.append(f"uncaught: {error}")

@@ -45,9 +45,13 @@ async def talk(join: Joiner) -> tuple[Client, Client]:
 
 async def hear_each_other_again(ann: Client, bob: Client, *, within: float) -> None:
     """Wait until both hear each other again."""
-    await asyncio.gather(
-        hear_again(ann.room, "bob", 1000, within=within), hear_again(bob.room, "ann", 440, within=within)
-    )
+    try:
+        await asyncio.gather(
+            hear_again(ann.room, "bob", 1000, within=within), hear_again(bob.room, "ann", 440, within=within)
+        )
+    except AssertionError as error:
+        error.add_note(f"ann: {ann.story}\nbob: {bob.story}")
+        raise
 
 
 async def a_network_lost_for(stage: Stage, seconds: float, *, within: float, unnoticed: bool) -> None:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 SignalPath = Literal["v0", "v1"]
 """`v0` has two peer connections and signals on `/rtc`, `v1` has one and signals on `/rtc/v1`."""
 
+CONNECTION: frozenset[EventTypes] = frozenset(
+    {"reconnecting", "reconnected", "disconnected", "participant_disconnected"}
+)
+"""Events that tell how a connection fares."""
+
 PATIENCE = 10.0
 """Seconds to wait for what happens at once."""
 
@@ -79,6 +84,12 @@ class Client:
     def other(self, identity: str) -> rtc.RemoteParticipant:
         """The remote participant of that identity."""
         return self.room.remote_participants[identity]
+
+    @property
+    def story(self) -> str:
+        """What happened to its connection and was not yet taken, with the seconds of the loop's clock."""
+        told = [event for event in self.events if event.name in CONNECTION]
+        return ", ".join(f"{event.at:.1f} {event.name}{event.args}" for event in told)
 
     async def connect(self, url: str, token: str, path: SignalPath = "v0", *, auto_subscribe: bool = True) -> None:
         """Join the room of the token.

@@ -114,10 +114,10 @@ export function createSession({
   };
 
   const { note, noteLast, flush } = witness(clock, async (evidence) => {
-    // A session that nobody has entered yet is not stored anywhere.
-    const { sid, session } = latest();
+    // A session that nobody has entered yet is not stored anywhere, nor is it in the first moment after that.
+    const { sid, session, record } = latest();
     const token = access.token();
-    return !!(control && sid && session && token) && control.tell(session, token, evidence);
+    return !!(control && sid && session && record && token) && control.tell(session, token, evidence);
   });
 
   const isConnected = () => room.state === "connected";
@@ -248,6 +248,7 @@ export function createSession({
       if (!ROUTINE.includes(is)) note(is, said);
     }
     if (stalledSince && !before.stalledSince) note("stalled");
+    if (model.record && !before.record) void flush();
     if (model.microphone === "failed" && before.microphone !== "failed") note("microphone_failed");
     attend();
     if (view.state !== "ended" || (view === before.view && link === before.link)) return;

@@ -97,6 +97,19 @@ describe("the watch", () => {
     expect(scene.control.told.slice(-3)).toEqual(["offline", "hidden", "online"]);
   });
 
+  test("keeps it, too, until the control plane has heard of the session", async () => {
+    const scene = stage();
+    await pass(1);
+    expect(scene.room.state).toBe("connected");
+    scene.browser("hidden");
+    scene.browser("pagehide"); // now or never
+    await pass(1_000);
+    expect(scene.control.told).toEqual([]);
+    scene.room.write(written("waiting", 1));
+    await pass(1);
+    expect(scene.control.told).toEqual(["hidden"]);
+  });
+
   test.each([
     [undefined, "UNKNOWN_REASON"],
     [DisconnectReason.SERVER_SHUTDOWN, "SERVER_SHUTDOWN"],
