@@ -40,6 +40,14 @@ export function parseRecord(raw: unknown): SessionRecord | null {
 
 type TextsOf<Keys extends readonly string[]> = Record<Keys[number], string | null>;
 
+/**
+ * Whether the control plane wrote it. What a room begins with, number 0, came with the token that made the room: the
+ * session may not be stored yet, or may be over.
+ */
+export function isWritten(record: SessionRecord | null): boolean {
+  return record !== null && record.seq > 0;
+}
+
 /** Read the object out of a room's metadata, which other applications share. */
 export function recordInMetadata(metadata: string | undefined): SessionRecord | null {
   return parseRecord(objectIn(metadata)[RECORD_KEY]);

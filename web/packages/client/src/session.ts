@@ -5,7 +5,7 @@ import type { ControlPlane, EndAnswer, Standing } from "./control";
 import { received, sidOf } from "./engine";
 import { type ConnectFailure, INITIAL, type Model, type Tell } from "./model";
 import { browserPage, type Page, type PageEvent } from "./page";
-import type { SessionRecord } from "./record";
+import { isWritten, type SessionRecord } from "./record";
 import { RECONNECT_POLICY } from "./retry";
 import { returning } from "./returning";
 import { listen, look } from "./room-events";
@@ -19,6 +19,8 @@ const BEAT_MS = 300;
 const SLEPT_MS = 5_000;
 /** Milliseconds between two questions while the page waits for something that the control plane would tell. */
 const ASK_EVERY_MS = 5_000;
+/** Milliseconds in a room until the first, in which the control plane hears of a session that begins. */
+const FIRST_ASK_MS = 1_000;
 /** Milliseconds after the end until this page leaves by itself, should the room outlive it. */
 const LEAVE_AFTER_MS = 5_000;
 /** Milliseconds until the end is asked for again when nobody could be asked: twice as many each time, up to `ASK_EVERY_MS`. */
@@ -117,7 +119,7 @@ export function createSession({
     // A session that nobody has entered yet is not stored anywhere, nor is it in the first moment after that.
     const { sid, session, record } = latest();
     const token = access.token();
-    return !!(control && sid && session && record && token) && control.tell(session, token, evidence);
+    return !!(control && sid && session && isWritten(record) && token) && control.tell(session, token, evidence);
   });
 
   const isConnected = () => room.state === "connected";
@@ -210,7 +212,8 @@ export function createSession({
     }
     if (type === "ConnectionRestored") note("reconnected");
     void flush();
-    if (latest().record) void ask();
+    if (isWritten(latest().record)) void ask();
+    else askedAt = clock() - ASK_EVERY_MS + FIRST_ASK_MS;
   };
 
   const beat = async () => {
@@ -248,7 +251,7 @@ export function createSession({
       if (!ROUTINE.includes(is)) note(is, said);
     }
     if (stalledSince && !before.stalledSince) note("stalled");
-    if (model.record && !before.record) void flush();
+    if (isWritten(model.record) && !isWritten(before.record)) void flush();
     if (model.microphone === "failed" && before.microphone !== "failed") note("microphone_failed");
     attend();
     if (view.state !== "ended" || (view === before.view && link === before.link)) return;

@@ -84,6 +84,17 @@ describe("the watch", () => {
     expect(view(scene).state).toBe("live");
   });
 
+  test("does not ask of a session at once that nobody may have heard of yet", async () => {
+    const scene = stage();
+    await pass(1);
+    scene.room.write(written("waiting", 0)); // by a token, which may also be one of before the end
+    await pass(900);
+    expect(scene.control.asked).toEqual([]);
+    scene.control.standing = { is: "known", record: ended };
+    await pass(600);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+  });
+
   test("keeps what the browser saw until somebody takes it", async () => {
     const scene = await talk();
     scene.control.reachable = false;
@@ -103,6 +114,7 @@ describe("the watch", () => {
     expect(scene.room.state).toBe("connected");
     scene.browser("hidden");
     scene.browser("pagehide"); // now or never
+    scene.room.write(written("waiting", 0)); // by the token that made the room
     await pass(1_000);
     expect(scene.control.told).toEqual([]);
     scene.room.write(written("waiting", 1));
