@@ -198,7 +198,7 @@ async def test_any_replica_reaches_a_job_and_any_replica_takes_its_worker(
         assert (again.session, again.epoch, again.seq) == (first.session, 1, 1)
         await asyncio.sleep(link.LEASE + 1)  # longer than a lease, and than a dead replica is waited for
         assert await worker.ship([item(2)]) == 2
-        two.start()
+        await asyncio.to_thread(two.start)  # the worker's heart beats on meanwhile
         began = time.monotonic()
         await ask(two, "POST", f"{first.session}/end", {"reason": "operator_ended", "detail": "closing time"})
         ending = await worker.hear(link.EndNow)
