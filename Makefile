@@ -47,7 +47,7 @@ test: setup chromium $(JS_MODULES) ## Run every test: python, web, conformance, 
 	$(BIN)/pytest -n 2 --cov --cov-report= --cov-fail-under=0 tests/unit tests/architecture
 	$(BIN)/coverage report --include="src/roomkeeper/lifecycle/*" --fail-under=100
 	$(BIN)/coverage report
-	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/unit --ignore=tests/architecture || { \
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/unit --ignore=tests/architecture || { \
 		echo "Once more, one by one: what passes now has a race that is to be found."; \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none; }
 

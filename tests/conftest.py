@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -19,6 +20,24 @@ hypothesis.settings.register_profile("roomkeeper", deadline=None)
 hypothesis.settings.load_profile("roomkeeper")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+LONGEST_FIRST = (
+    "install/test_from_nothing.py",
+    "browser/test_interview_page_ends.py",
+    "lifecycle/test_one_talk.py",
+    "browser/test_interview_page_mishaps.py",
+    "examples/test_talks.py",
+    "browser/test_panel.py",
+    "console/test_console.py",
+    "conformance/test_outages.py",
+    "chaos/test_matrix.py",
+)
+"""Files that take minutes, though some have few tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: of two processes that test, none is to wait for the other's last file."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

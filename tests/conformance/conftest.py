@@ -98,15 +98,15 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[Options], ServerProcess]]
         process.kill()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def outcomes(
     request: pytest.FixtureRequest,
     server: Server,
     reference: str | None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Outcomes:
-    """How the chosen scenarios went: all of them run at once, since each waits most of its time."""
-    callspecs = (getattr(item, "callspec", None) for item in request.session.items)
+    """How the chosen scenarios of a file went: all of them run at once, since each waits most of its time."""
+    callspecs = (getattr(item, "callspec", None) for item in request.session.items if item.path == request.path)
     chosen = [spec.params["scenario"] for spec in callspecs if spec and callable(spec.params.get("scenario"))]
     return await play(chosen, server, lambda: tmp_path_factory.mktemp("scenario"), reference)
 
