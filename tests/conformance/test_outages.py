@@ -59,7 +59,7 @@ async def a_network_lost_for(stage: Stage, seconds: float, *, within: float, unn
     if stage.reference:
         within = max(within, SLOWEST_ORIGINAL)
     process = await stage.start_server(Options(advertise=RELAY_HOST))
-    async with udp_relay(process.udp_port) as relay:
+    async with stage.talking, udp_relay(process.udp_port) as relay:
         talks = [await talk(stage.joiner(process.server, path)) for path in PATHS]
         relay.lossy = True
         await asyncio.sleep(seconds)  # the outage itself
@@ -105,12 +105,13 @@ async def a_deletion_that_was_missed(stage: Stage, path: SignalPath) -> None:
 async def a_server_restarted(stage: Stage) -> None:
     """Kill the server and start it again: all come back by themselves."""
     process = await stage.start_server(Options())
-    talks = [await talk(stage.joiner(process.server, path)) for path in PATHS]
-    process.kill()
-    await asyncio.sleep(RESTART_PAUSE)  # the outage itself
-    await asyncio.to_thread(process.start)
-    await asyncio.gather(*(hear_each_other_again(*each, within=8) for each in talks))
-    assert not any(client.saw("disconnected") for client in itertools.chain(*talks))
+    async with stage.talking:
+        talks = [await talk(stage.joiner(process.server, path)) for path in PATHS]
+        process.kill()
+        await asyncio.sleep(RESTART_PAUSE)  # the outage itself
+        await asyncio.to_thread(process.start)
+        await asyncio.gather(*(hear_each_other_again(*each, within=8) for each in talks))
+        assert not any(client.saw("disconnected") for client in itertools.chain(*talks))
 
 
 async def an_agent_killed(stage: Stage, what: str) -> None:

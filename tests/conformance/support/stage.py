@@ -40,6 +40,7 @@ class Stage:
         reference: An executable of livekit-server to start instead of `roomkeeper sfu`.
         stack: Closes what was opened.
         heavy: Held while starting a process, so that the processes of many scenarios do not start at once.
+        talking: Held while the sound of several people is to come back in time, so that a slow machine carries no more.
     """
 
     server: Server
@@ -50,6 +51,7 @@ class Stage:
     reference: str | None
     stack: AsyncExitStack
     heavy: asyncio.Semaphore
+    talking: asyncio.Semaphore
     _processes: list[ServerProcess] = field(default_factory=list)
 
     async def create(self, **fields: Any) -> float:  # noqa: ANN401 - fields of CreateRoomRequest
@@ -106,13 +108,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(server: Server, folder: Path, reference: str | None, heavy: asyncio.Semaphore) -> AsyncIterator[Stage]:
+async def stage(
+    server: Server, folder: Path, reference: str | None, heavy: asyncio.Semaphore, talking: asyncio.Semaphore
+) -> AsyncIterator[Stage]:
     """Set a stage for one scenario."""
     room = f"room-{uuid4().hex[:12]}"
     async with AsyncExitStack() as stack, api.LiveKitAPI(server.http, server.key, server.secret) as lkapi:
         join = Joiner(server, room)
         stack.push_async_callback(join.aclose)
-        yield Stage(server, room, join, lkapi, folder, reference, stack, heavy)
+        yield Stage(server, room, join, lkapi, folder, reference, stack, heavy, talking)
 
 
 def approximately(took: float, seconds: float, what: str) -> None:
@@ -143,11 +147,11 @@ async def play(
     scenarios: Sequence[Scenario], server: Server, folders: Callable[[], Path], reference: str | None
 ) -> Outcomes:
     """Run scenarios all at once, and return how they went."""
-    heavy = asyncio.Semaphore(1)
+    heavy, talking = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
     async def one(scenario: Scenario) -> BaseException | None:
         try:
-            async with stage(server, folders(), reference, heavy) as set_up:
+            async with stage(server, folders(), reference, heavy, talking) as set_up:
                 await scenario(set_up)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the scenario's own test raises it
             return error
