@@ -43,7 +43,6 @@ export function controlPlane(base: string): ControlPlane {
 
 function standingIn(answer: Answer | null): Standing {
   if (!answer) return { is: "unreachable" };
-  const { status, body } = answer;
-  const record = status < 300 || status === 410 ? parseRecord(body) : null;
+  const record = parseRecord(answer.body); // what comes with a refusal is none, but for the end that comes with 410
   return record ? { is: "known", record } : { is: "unknown" };
 }

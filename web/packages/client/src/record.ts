@@ -12,7 +12,10 @@ const TEXTS = ["since", "now", "until", "reason", "by", "message", "detail"] as 
 
 export interface SessionRecord {
   readonly session: string;
-  /** Only grows; a smaller one is an old message that came late. */
+  /**
+   * Only grows; a smaller one is an old message that came late. 0 is not of the control plane, but of the token that made
+   * the room: the session may not be stored yet, or be over.
+   */
   readonly seq: number;
   readonly state: State;
   /** ISO 8601, like the other times. */
@@ -39,14 +42,6 @@ export function parseRecord(raw: unknown): SessionRecord | null {
 }
 
 type TextsOf<Keys extends readonly string[]> = Record<Keys[number], string | null>;
-
-/**
- * Whether the control plane wrote it. What a room begins with, number 0, came with the token that made the room: the
- * session may not be stored yet, or may be over.
- */
-export function isWritten(record: SessionRecord | null): boolean {
-  return record !== null && record.seq > 0;
-}
 
 /** Read the object out of a room's metadata, which other applications share. */
 export function recordInMetadata(metadata: string | undefined): SessionRecord | null {

@@ -5,7 +5,7 @@ import type { ControlPlane, EndAnswer, Standing } from "./control";
 import { received, sidOf } from "./engine";
 import { type ConnectFailure, INITIAL, type Model, type Tell } from "./model";
 import { browserPage, type Page, type PageEvent } from "./page";
-import { isWritten, type SessionRecord } from "./record";
+import type { SessionRecord } from "./record";
 import { RECONNECT_POLICY } from "./retry";
 import { returning } from "./returning";
 import { listen, look } from "./room-events";
@@ -117,9 +117,9 @@ export function createSession({
 
   const { note, noteLast, flush } = witness(clock, async (evidence) => {
     // A session that nobody has entered yet is not stored anywhere, nor is it in the first moment after that.
-    const { sid, session, record } = latest();
+    const { sid, record } = latest();
     const token = access.token();
-    return !!(control && sid && session && isWritten(record) && token) && control.tell(session, token, evidence);
+    return !!(control && sid && record?.seq && token) && control.tell(record.session, token, evidence);
   });
 
   const isConnected = () => room.state === "connected";
@@ -212,8 +212,8 @@ export function createSession({
     }
     if (type === "ConnectionRestored") note("reconnected");
     void flush();
-    if (isWritten(latest().record)) void ask();
-    else askedAt = clock() - ASK_EVERY_MS + FIRST_ASK_MS;
+    if (latest().record?.seq) void ask();
+    else askedAt = clock() - (ASK_EVERY_MS - FIRST_ASK_MS);
   };
 
   const beat = async () => {
@@ -245,13 +245,13 @@ export function createSession({
   };
 
   const onChange = (model: Model, before: Model) => {
-    const { link, view, stalledSince } = model;
+    const { link, view, record, stalledSince } = model;
     if (link.is !== before.link.is) {
       const { is, ...said } = link;
       if (!ROUTINE.includes(is)) note(is, said);
     }
     if (stalledSince && !before.stalledSince) note("stalled");
-    if (isWritten(model.record) && !isWritten(before.record)) void flush();
+    if (record?.seq && !before.record?.seq) void flush();
     if (model.microphone === "failed" && before.microphone !== "failed") note("microphone_failed");
     attend();
     if (view.state !== "ended" || (view === before.view && link === before.link)) return;
