@@ -1,4 +1,4 @@
-"""What every test gets: no leaked asyncio task, a home of its own, a Chromium to drive."""
+"""What every test gets: no leaked asyncio task, the environment as it was, a Chromium to drive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("roomkeeper", deadline=None)
@@ -44,6 +44,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Watch the tasks of every asynchronous test; first in, so that it looks after all other fixtures are gone."""
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
         item.fixturenames.insert(0, "no_leaked_tasks")
+
+
+@pytest.fixture(autouse=True)
+def environment_as_before() -> Iterator[None]:
+    """Put the environment back: an AgentServer that runs in a test leaves the address and keys of its server there."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture
