@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from roomkeeper.control.findings import clock, find
+from roomkeeper.control.lanes import lanes
 from roomkeeper.control.words import words
 from roomkeeper.lifecycle.actions import (
     CreateDispatch,
@@ -34,6 +35,7 @@ from roomkeeper.lifecycle.vocabulary import TimerKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from roomkeeper.control.lanes import Span
     from roomkeeper.lifecycle.actions import Action
     from roomkeeper.lifecycle.events import Event, SessionOpened
     from roomkeeper.lifecycle.replay import Moment
@@ -96,6 +98,7 @@ class Explanation:
         evidence: What the decision rests on: everything since the conversation was interrupted.
         ignored: What changed nothing, with the reason.
         findings: What cost time or money after the end, with the culprit.
+        lanes: Who and what was there, from when to when.
     """
 
     session: Session
@@ -104,6 +107,7 @@ class Explanation:
     evidence: tuple[Line, ...]
     ignored: tuple[Line, ...]
     findings: tuple[str, ...]
+    lanes: tuple[Span, ...]
 
     @property
     def summary(self) -> str:
@@ -139,6 +143,7 @@ class Explanation:
             "evidence": [line.plain() for line in self.evidence],
             "ignored": [line.plain() for line in self.ignored],
             "findings": list(self.findings),
+            "lanes": [span.plain() for span in self.lanes],
             "timeline": [line.plain() for line in self.timeline],
             "text": self.text(),
         }
@@ -187,6 +192,7 @@ def explain(journal: Sequence[SessionOpened | Event]) -> Explanation:
         evidence=tuple(evidence),
         ignored=tuple(line for _, line in told if line.ignored is not None),
         findings=tuple(find(story)),
+        lanes=lanes(story),
     )
 
 

@@ -175,7 +175,15 @@ OPERATIONS: Final = (
         query=(("events", "`1`: also as they are stored, the talk included."),),
         refuses=(404, 410),
     ),
-    Operation("GET", f"{_SESSION}/explain", "Say why.", (ADMIN,), {200: _OPEN}, refuses=(404, 410)),
+    Operation(
+        "GET",
+        f"{_SESSION}/explain",
+        "Say why.",
+        (ADMIN,),
+        {200: _OPEN},
+        query=(("events", "`1`: also everything that happened, as it is stored."),),
+        refuses=(404, 410),
+    ),
     Operation(
         "GET",
         f"{_SESSION}/bundle",

@@ -76,6 +76,7 @@ def forgotten(session: Session, now: int) -> Session:
         since=session.since,
         state=session.state,
         seq=session.seq,
+        attendance=session.attendance,
         live_at=session.live_at,
         end=replace(end, because="", detail=None, data=None) if end is not None else None,
         ended_at=session.ended_at,

@@ -21,6 +21,7 @@ SESSION_ENDED: Final = "session.ended"
 EVENTS: Final = (
     "session.opened",
     *(f"session.{state}" for state in State),
+    "session.changed",
     "session.agent_lost",
     "session.warned",
     "item.added",

@@ -5,6 +5,7 @@ Every answer about a session goes through `_reached`: whoever may not see it is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -217,18 +218,14 @@ class Sessions:
         """Answer with everything that happened, in words; with `?events=1` also as it is stored, the talk included."""
         session = await self._reached(request, admin_of(request, self._keys))
         journal = await self._journal(session)
-        told: dict[str, object] = {
-            "session": session.id,
-            "timeline": [line.plain() for line in explain(journal).timeline],
-        }
-        if request.query_params.get("events") == "1":
-            told["events"] = [dump_event(event) for event in journal]
-        return answer(told)
+        timeline = (await _explained(journal))["timeline"]
+        return answer({"session": session.id, "timeline": timeline} | await _events(request, journal))
 
     async def explain(self, request: Request) -> JSONResponse:
-        """Answer with why the session went as it did; `text` is the same for a terminal."""
+        """Answer with why the session went as it did, `text` being the same for a terminal; `?events=1` as above."""
         session = await self._reached(request, admin_of(request, self._keys))
-        return answer(explain(await self._journal(session)).plain())
+        journal = await self._journal(session)
+        return answer(await _explained(journal) | await _events(request, journal))
 
     async def report(self, request: Request) -> JSONResponse:
         """Answer with the report as it would be built now.
@@ -277,6 +274,18 @@ class Sessions:
         if session is None or not caller.reaches(session, latest):
             raise Problem(HTTPStatus.NOT_FOUND, "No session of this id or room is within this token's reach.")
         return session
+
+
+async def _explained(journal: Sequence[SessionOpened | Event]) -> dict[str, object]:
+    """Explain a journal in a thread: a long talk takes a while, and leases are renewed meanwhile."""
+    return await asyncio.to_thread(lambda: explain(journal).plain())
+
+
+async def _events(request: Request, journal: Sequence[SessionOpened | Event]) -> dict[str, object]:
+    """Return the journal as it is stored, if it is asked for."""
+    if request.query_params.get("events") != "1":
+        return {}
+    return {"events": await asyncio.to_thread(lambda: [dump_event(event) for event in journal])}
 
 
 def _end_asked(caller: Caller, given: Mapping[str, Any]) -> EndAsked:

@@ -60,7 +60,7 @@ def words(choices: type[State | Reason | By | Outcome | Kind | Dispatcher]) -> S
     return {"enum": [str(choice) for choice in choices]}
 
 
-_TIMES: Final = {name: nullable(ref("Time")) for name in ("until", "live_at", "ended_at", "purged_at")}
+_TIMES: Final = {name: nullable(ref("Time")) for name in ("until", "live_at", "ended_at", "idle_since", "purged_at")}
 _END: Final = {
     "reason": nullable(ref("Reason")),
     "by": nullable(words(By)),
@@ -75,6 +75,7 @@ _SESSION: Final = {
     "state": words(State),
     "since": ref("Time"),
     "seq": number(),
+    "attendance": number(),
     "opened_at": ref("Time"),
     **_END,
     **_TIMES,

@@ -24,6 +24,7 @@ from roomkeeper.control.admin import admin_of
 from roomkeeper.control.problems import Problem
 from roomkeeper.control.stream import Position
 from roomkeeper.lifecycle.state import stamp
+from roomkeeper.wire.tokens import LEEWAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -75,7 +76,7 @@ class Streaming:
         return [Route("/stream", self.endpoint, methods=["GET"])]
 
     async def endpoint(self, request: Request) -> StreamingResponse:
-        """Answer with what happens, until the reader leaves or its token expires.
+        """Answer with what happens, until the reader leaves or its token is not taken any more.
 
         Raises:
             Problem: 401, 403 not an administrator, 400 a filter that is none, 503 too many readers.
@@ -98,7 +99,7 @@ class Streaming:
             reader = _Reader(self._store, self._stream, self._listing, admin.room, session)
             async for event in reader.read(Position.parse(last)):
                 yield event
-                if time.time() > admin.expires_at:
+                if time.time() > admin.expires_at + LEEWAY:  # as long as a new connection would be taken
                     return
         finally:
             self.readers -= 1

@@ -24,6 +24,7 @@ def summary(session: Session) -> dict[str, object]:
         "since": stamp(session.since),
         "until": _stamp(session.until),
         "seq": session.seq,
+        "attendance": session.attendance,
         "reason": str(end.reason) if end is not None else None,
         "by": str(row.by) if row is not None else None,
         "outcome": str(row.outcome) if row is not None else None,
@@ -33,6 +34,7 @@ def summary(session: Session) -> dict[str, object]:
         "ended_at": _stamp(session.ended_at),
         "users": [person.identity for person in session.users],
         "agent": session.agent.identity,
+        "idle_since": _stamp(session.idle_since),
         "report": session.report,
         "purged_at": _stamp(session.purged_at),
     }

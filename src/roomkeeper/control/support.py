@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -84,6 +85,7 @@ class Support:
         if session.purged_at is not None:
             raise Problem(HTTPStatus.GONE, f"What was kept of it was deleted on {stamp(session.purged_at)}.")
         redaction = Redaction(await self._plane.store.journal(session.id))
+        why = await asyncio.to_thread(lambda: explain(redaction.events()).plain())
         jobs = [epoch.job for epoch in session.epochs if epoch.job is not None]
         return answer(
             {
@@ -91,7 +93,7 @@ class Support:
                 "made_at": stamp(await self._plane.store.now()),
                 "versions": versions(),
                 "session": session.id,
-                "explain": explain(redaction.events()).plain(),
+                "explain": why,
                 "journal": redaction.lines(),
                 "deliveries": await self._plane.listing.deliveries(session.id),
                 "deeds": await self._plane.listing.deeds(session.id),

@@ -171,8 +171,8 @@ class EmitEvent:
     """Tell the live stream and its subscribers.
 
     Attributes:
-        topic: `session.<state>`, `session.opened`, `session.agent_lost`, `session.warned` or `item.added`. Not the
-            report: that is `SendReport`.
+        topic: `session.<state>`, `session.opened`, `session.changed`, `session.agent_lost`, `session.warned` or
+            `item.added`. Not the report: that is `SendReport`.
         data: What the topic needs beyond the session itself, JSON. Topic and data together are never the same twice in
             a session, so that a repetition is known.
     """

@@ -52,7 +52,7 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from roomkeeper.errors import IllegalCall
-from roomkeeper.lifecycle import agents, bounds, clocks, ends, jobs, listings, people, rooms
+from roomkeeper.lifecycle import agents, bounds, clocks, ends, jobs, listings, people, presence, rooms
 from roomkeeper.lifecycle.actions import EmitEvent, Ignored, SetTimer
 from roomkeeper.lifecycle.events import (
     AgentAttached,
@@ -240,6 +240,7 @@ def transition(session: Session, event: Event) -> tuple[Session, tuple[Action, .
             return session, (Ignored(why=f"the {event.kind} alarm is not due yet"), SetTimer(kind=event.kind, at=due))
     step = Step(session, event.at)
     _follow(step, event)
+    presence.attend(step, session)
     if step.session.state not in allowed:
         detail = f"{key} led from {session.state} to {step.session.state}, which the table does not have"
         raise IllegalCall(detail)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from roomkeeper.lifecycle import bounds, ends
-from roomkeeper.lifecycle.actions import CreateDispatch, LookAtRoom, RemoveParticipant
+from roomkeeper.lifecycle.actions import CreateDispatch, EmitEvent, LookAtRoom, RemoveParticipant
 from roomkeeper.lifecycle.reasons import Reason
 from roomkeeper.lifecycle.state import Look, Standing, State
 from roomkeeper.lifecycle.values import replace
@@ -70,6 +70,30 @@ def await_agent(step: Step) -> None:
         step.set_timer_once(TimerKind.AGENT, step.at + bounds.millis(session.policy.agent_timeout))
     if TimerKind.DISPATCH not in session.timers:
         dispatch(step, first=session.room_is_new and session.dispatcher is Dispatcher.ROOM)
+
+
+def attend(step: Step, before: Session) -> None:
+    """Keep count of who is there, and tell whoever watches where no change of state tells.
+
+    Args:
+        step: The transition, all but over.
+        before: The session that it began with.
+    """
+    session = step.session
+    if session is before:
+        return  # The event was ignored: nobody came or went.
+    idle = session.agent.identity is not None and not session.users and session.state is not State.ENDED
+    if idle != (session.idle_since is not None):
+        step.session = session = replace(session, idle_since=step.at if idle else None)
+    if _attending(session) == _attending(before):
+        return
+    step.session = session = replace(session, attendance=session.attendance + 1)
+    if session.seq == before.seq and session.state is not State.ENDED:
+        step.act(EmitEvent(topic="session.changed", data={"attendance": session.attendance}))
+
+
+def _attending(session: Session) -> tuple[frozenset[str], str | None]:
+    return frozenset(person.identity for person in session.users), session.agent.identity
 
 
 def expect_again(step: Step) -> None:

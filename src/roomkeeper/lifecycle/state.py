@@ -158,6 +158,8 @@ class Session:
         since: When it came into its state.
         until: When a hold runs out; None in every other state.
         seq: Version of what everybody sees; only grows.
+        attendance: Version of who is there, users and agent; only grows.
+        idle_since: Since when an agent has been kept for no user; None while there is a user, or no agent.
         host: Identity that may end it for all; empty until the first user comes.
         live_at: The first moment it was live; the time limit counts from here.
         end: The decision; None before it.
@@ -197,6 +199,8 @@ class Session:
     state: State = State.WAITING
     until: int | None = None
     seq: int = 1
+    attendance: int = 0
+    idle_since: int | None = None
     host: str = ""
     live_at: int | None = None
     end: End | None = None

@@ -369,6 +369,7 @@ async def test_each_receiver_gets_the_types_it_subscribed_to_and_the_end_as_the_
         await outgoing.emit(session, topic, data)
         await outgoing.emit(session, topic, data)
     await outgoing.emit(session, "session.live", {"seq": 9})
+    await outgoing.emit(session, "session.changed", {"attendance": 3})
     await outgoing.emit(session, "session.ended", {"seq": 10})
     while await outgoing.deliver_due():
         pass
@@ -377,12 +378,15 @@ async def test_each_receiver_gets_the_types_it_subscribed_to_and_the_end_as_the_
         ("http://a/", "session.ended"): 1,
         ("http://b/", "session.ended"): 1,
         ("http://b/", "session.live"): 2,
+        ("http://b/", "session.changed"): 1,
         ("http://c/", "session.live"): 2,
         ("http://c/", "item.added"): 1,
     }
     assert len(set(backend.ids)) == len(backend.ids)
     [item] = [body["data"] for _, body in told if body["type"] == "item.added"]
     assert (item["item"], item["session"]["id"]) == ({"text": "hi"}, session.id)
+    [changed] = [body["data"] for _, body in told if body["type"] == "session.changed"]
+    assert (changed["attendance"], changed["session"]["id"]) == (3, session.id)
     assert all("revision" in body["data"] for _, body in told if body["type"] == "session.ended")
 
 

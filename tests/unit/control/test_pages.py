@@ -8,12 +8,13 @@ import pytest
 
 from roomkeeper import __version__
 from roomkeeper.control.assets import content_security_policy
-from tests.unit.control.serving import Site, site
+from tests.unit.control.serving import ADMIN, Site, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+LARGE = "export const large = 1;\n" * 10_000
 WAYS_OUT = ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/assets/%2e%2e/%2e%2e/secret", "/console/%2e%2e/secret")
 
 
@@ -24,6 +25,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Site]:
         assets.mkdir(parents=True)
         (assets.parent / "index.html").write_text(f"<!doctype html><title>{page}</title>")
         (assets / "index-abc123.js").write_text("1")
+        (assets / "large-abc123.js").write_text(LARGE)
     (tmp_path / "pages" / "secret").write_text("secret")
     async with site(tmp_path, livekit_url="ws://inner:7880", livekit_public_url="ws://127.0.0.1:7880") as served:
         yield served
@@ -39,6 +41,23 @@ async def test_pages_are_asked_for_anew_and_hashed_files_are_kept_for_ever(serve
         missing = await served("GET", f"{path}assets/index-other.js")
         assert missing.status == 404
         assert "immutable" not in missing.headers.get("cache-control", "")
+
+
+async def test_pages_are_compressed_for_whoever_takes_that(served: Site) -> None:
+    for path in ("/assets/large-abc123.js", "/console/assets/large-abc123.js"):
+        for accepted, encoding in (("gzip, deflate", "gzip"), ("br", None), ("identity", None)):
+            script = await served("GET", path, headers={"Accept-Encoding": accepted})
+            assert (script.status, script.headers.get("content-encoding"), script.text) == (200, encoding, LARGE)
+            assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+            assert "accept-encoding" in script.headers["vary"].lower()
+            known = {"If-None-Match": script.headers["etag"], "Accept-Encoding": accepted}
+            assert (await served("GET", path, headers=known)).status == 304
+
+
+async def test_what_may_hold_a_secret_is_not_compressed(served: Site) -> None:
+    takes = {"Accept-Encoding": "gzip"}
+    for path in ("/openapi.json", "/metrics", "/api/sessions", "/api/doctor"):
+        assert "content-encoding" not in (await served("GET", path, by=ADMIN, headers=takes)).headers, path
 
 
 async def test_nothing_outside_of_the_folder_is_served(served: Site) -> None:

@@ -362,8 +362,25 @@ async def test_an_explanation_and_a_timeline_are_in_words(api: Api, store: Store
     assert why["because"] == "ann pressed End"
     assert why["decisive"]["words"] == "user ann asked to end it as user_ended"
     assert why["text"].startswith("S_1 in room tea is ending: user_ended")
-    timeline = (await api("GET", "/S_1/timeline")).body["timeline"]
-    assert [line["event"] for line in timeline][:2] == ["SessionOpened", "RoomStarted"]
+    timeline = (await api("GET", "/S_1/timeline")).body
+    assert [line["event"] for line in timeline["timeline"]][:2] == ["SessionOpened", "RoomStarted"]
+    assert "events" not in why.keys() | timeline.keys()
+
+
+async def test_an_explanation_has_lanes_and_if_asked_everything_that_happened(api: Api, store: Store) -> None:
+    await talk(store)
+    why = (await api("GET", "/S_1/explain?events=1")).body
+    assert [(span["lane"], span["kind"], span["to"]) for span in why["lanes"] if span["to"] is None] == [
+        ("room", "room", None),
+        ("ann", "person", None),
+        ("epoch 1", "epoch", None),
+        ("state", "live", None),
+        ("agent", "agent", None),
+        ("recording", "recording", None),
+    ]
+    assert why["lanes"][0]["kind"] == "waiting"
+    assert why["events"] == (await api("GET", "/S_1/timeline?events=1")).body["events"]
+    assert [event["type"] for event in why["events"]][:3] == ["SessionOpened", "RoomStarted", "ParticipantJoined"]
 
 
 async def test_names_that_no_database_takes_are_just_not_found(api: Api) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,17 @@ from roomkeeper.control.store.engine import open_engine
 from roomkeeper.control.store.tables import stream as rows
 from roomkeeper.control.stream import KEPT_FOR, Position, Stream
 from roomkeeper.control.streaming import Streaming
-from roomkeeper.lifecycle.events import AgentAttached, EndAsked, Noted, ParticipantJoined, SessionOpened
+from roomkeeper.lifecycle.events import (
+    AgentAttached,
+    AgentDone,
+    EndAsked,
+    Noted,
+    ParticipantJoined,
+    ParticipantLeft,
+    SessionOpened,
+)
 from roomkeeper.lifecycle.reasons import By, Reason
-from roomkeeper.wire.tokens import Claims, VideoGrants
+from roomkeeper.wire.tokens import LEEWAY, Claims, VideoGrants
 from tests.unit.control.serving import ADMIN, ANN, KEY, KEYS, Site, site, token
 
 if TYPE_CHECKING:
@@ -117,14 +126,33 @@ async def test_who_comes_back_misses_nothing_and_gets_nothing_twice(served: Site
     async with reading(served, last=last) as reader:
         _, _, snapshot = await reader.next()
         assert snapshot["resumed"] is True
-        told = [await reader.next() for _ in range(3)]
+        told = [await reader.next() for _ in range(5)]
     assert [(kind, data["session"]["id"]) for _, kind, data in told] == [
         ("session.ended", "S_1"),
         ("session.opened", "S_2"),
+        ("session.changed", "S_2"),
+        ("session.changed", "S_2"),
         ("item.added", "S_2"),
     ]
     async with reading(served, last=told[0][0]) as reader:
-        assert [(await reader.next())[1] for _ in range(3)] == ["snapshot", "session.opened", "item.added"]
+        assert [(await reader.next())[1] for _ in range(5)] == ["snapshot", *(kind for _, kind, _ in told[1:])]
+
+
+async def test_somebody_who_comes_or_goes_without_a_change_of_state_is_told(served: Site) -> None:
+    async with reading(served) as reader:
+        await live(served)
+        told = [(await reader.until("session.changed"))[2] for _ in range(2)]
+        assert [event["data"] for event in told] == [{"attendance": 1}, {"attendance": 2}]
+        session = told[-1]["session"]
+        assert (session["users"], session["agent"], session["attendance"]) == (["ann"], "agent", 2)
+        await served.plane.store.tell("S_1", ParticipantLeft(at=0, sid="PA_S_1", identity="ann"))
+        await carry(served)
+        session = (await reader.until("session.holding"))[2]["session"]
+        assert (session["users"], session["attendance"], session["idle_since"]) == ([], 3, session["since"])
+        await served.plane.store.tell("S_1", AgentDone(at=0, job="AJ_S_1"))
+        await carry(served)
+        session = (await reader.until("session.changed"))[2]["session"]
+        assert (session["state"], session["agent"], session["idle_since"]) == ("holding", None, None)
 
 
 @pytest.mark.parametrize("last", ["0-999", "7-1", "x", "-", "0-", "1" * 40])
@@ -152,16 +180,20 @@ async def test_participants_and_strangers_hear_nothing(served: Site) -> None:
     assert (await served("GET", "/api/stream?session=%00", by=ADMIN)).status == 400
 
 
-async def test_a_silent_connection_is_kept_alive_until_its_token_expires(
+async def test_a_silent_connection_is_kept_alive_until_its_token_is_not_taken_any_more(
     served: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "HEARTBEAT", 0.0)
     monkeypatch.setattr(streaming, "LOOK_AGAIN", 0.05)
-    short = token(ADMIN, ttl=-57)  # within the leeway of clocks
+    expires_at = time.time() - LEEWAY + 3  # within the leeway of clocks
+    short = token(ADMIN, ttl=expires_at - time.time())
     headers = {"Authorization": f"Bearer {short}"}
     async with served.http.get(f"{served.address}/api/stream", headers=headers) as answer:
         text = await answer.text()
     assert text.startswith("id: 0-0\nevent: snapshot\n")
+    assert text.count(": \n\n") > 1
+    assert time.time() > expires_at + LEEWAY - 1  # a token has whole seconds
+    assert (await served("GET", "/api/stream", by=short)).status == 401
 
     async with served.http.get(f"{served.address}/api/stream", headers={"Authorization": f"Bearer {token(ADMIN)}"}) as (
         answer

@@ -15,6 +15,7 @@ from roomkeeper.lifecycle.actions import (
     Action,
     CancelTimer,
     DeleteRoom,
+    EmitEvent,
     FenceJob,
     Ignored,
     LookAtRoom,
@@ -98,6 +99,11 @@ policies = st.fixed_dictionaries(
 )
 
 
+def attending(session: Session) -> tuple[set[str], str | None]:
+    """Who is there, of those whom a session is for."""
+    return {person.identity for person in session.users}, session.agent.identity
+
+
 class AnyOrder(RuleBasedStateMachine):
     """A session, and as much of the world as its actions need to make sense in."""
 
@@ -144,6 +150,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.voices.discard(event.job)
         self.carry_out(actions)
         self.compare(before, self.session, actions)
+        self.attend(before, self.session, actions)
         assert load_event(dump_event(event)) == event
 
     def carry_out(self, actions: tuple[Action, ...]) -> None:
@@ -183,6 +190,17 @@ class AnyOrder(RuleBasedStateMachine):
         assert after.report >= before.report
         if any(isinstance(action, Ignored) for action in actions) and len(actions) == 1:
             assert replace(after, gone=(), sids=()) == replace(before, gone=(), sids=())
+
+    def attend(self, before: Session, after: Session, actions: tuple[Action, ...]) -> None:
+        """Whoever comes or goes is counted, and told unless a state or the end tells it."""
+        was, there = attending(before), attending(after)
+        assert after.attendance == before.attendance + (was != there)
+        untold = was != there and after.seq == before.seq and after.state is not State.ENDED
+        said = [action for action in actions if isinstance(action, EmitEvent) and action.topic == "session.changed"]
+        assert said == [EmitEvent(topic="session.changed", data={"attendance": after.attendance})] * untold
+        idle = not after.users and after.agent.identity is not None and after.state is not State.ENDED
+        since = self.now if before.idle_since is None else before.idle_since
+        assert after.idle_since == (since if idle else None)
 
     # What may happen.
 
