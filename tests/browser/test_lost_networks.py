@@ -16,10 +16,12 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.home import SLACK
+from tests.browser.listener import listening
 from tests.browser.operator import call
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from tests.browser.home import Visit
     from tests.browser.house import House
@@ -38,6 +40,8 @@ SLEEPS = [float(each) for each in os.environ.get("ROOMKEEPER_SLEEPS", "8").split
 """Seconds that the machine sleeps; the room server forgets a participant after 20."""
 GONE_WITHIN = 60.0
 """Seconds, beside the hold, until somebody who does not come back has ended the session."""
+GIVEN_UP_AFTER = 12.0
+"""Seconds after which livekit-client has closed what it cannot mend, and unpublished the microphone."""
 CONTROL_PLANE = "**/api/**"
 OVER = frozenset({"ended", "ending", "blocked"})
 
@@ -105,6 +109,29 @@ async def test_a_lost_network_is_said_its_return_is_used_and_nothing_has_ended(
     assert not OVER & {state for state, _ in await ada.states()}
     ada.problems.clear()  # Chromium's own, about connections that were refused
     print(f"{what} lost for {seconds} s: shown after {took:.1f} s, live {back:.1f} s after its return")  # noqa: T201
+
+
+async def test_a_microphone_is_on_again_after_a_reload_without_a_network(
+    visit: Visit, house: House, media: UdpRelay, signal: TcpRelay, voice: Path
+) -> None:
+    ada = await visit(microphone=voice)
+    await ada.record_states()
+    await ada.page.reload()
+    async with ada.page.expect_response("**/api/token") as response:
+        await ada.start()
+    told = await (await response.value).json()
+    mute = ada.button("Mute")
+    await expect(mute).to_have_attribute("aria-pressed", "false")
+    await ada.sees_status("The interviewer is listening")
+    await lose("signal", ada, house, media, signal)
+    await ada.shows("reconnecting", SHOWN_WITHIN)
+    await asyncio.sleep(GIVEN_UP_AFTER)
+    await ada.page.reload()
+    await mend(ada, media, signal)
+    await expect(mute).to_have_attribute("aria-pressed", "false")
+    async with listening(house.server, told["room_name"], told["participant_identity"]) as listener:
+        await listener.hears_speech()
+    ada.problems.clear()  # Chromium's own, about connections that were refused
 
 
 @pytest.mark.parametrize("seconds", SLEEPS)

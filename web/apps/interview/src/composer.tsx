@@ -6,7 +6,7 @@ interface Props {
   /** Whether anybody reads what is typed. */
   readonly open: boolean;
   /** While false, what is sent waits. */
-  readonly connected: boolean;
+  readonly heard: boolean;
   readonly placeholder: string;
   /** Resolves to whether the text was sent. */
   readonly onSay: (text: string) => Promise<boolean>;
@@ -15,7 +15,7 @@ interface Props {
 type Delivery = "none" | "waiting" | "failed";
 
 /** Answers in writing. */
-export function Composer({ open, connected, placeholder, onSay }: Props) {
+export function Composer({ open, heard, placeholder, onSay }: Props) {
   const { composer } = useWords();
   const [text, setText] = useState("");
   const [delivery, setDelivery] = useState<Delivery>("none");
@@ -32,11 +32,11 @@ export function Composer({ open, connected, placeholder, onSay }: Props) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (said === "") return;
-    if (connected) void send();
+    if (heard) void send();
     else setDelivery("waiting");
   };
   useEffect(() => {
-    if (connected && delivery === "waiting") void send();
+    if (heard && delivery === "waiting") void send();
   });
 
   return (

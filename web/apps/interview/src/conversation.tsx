@@ -42,13 +42,18 @@ export function Conversation({ session, model }: Props) {
         <Transcript lines={model.lines} live />
         <Composer
           open={view.state !== "ending"}
-          connected={model.link.is === "connected" && model.offlineSince === null && model.stalledSince === null}
+          heard={isHeard(model)}
           placeholder={model.microphone === "on" ? composer.or : composer.only}
           onSay={(text) => say(session, text)}
         />
       </aside>
     </main>
   );
+}
+
+/** Whether there is an agent that reads what is typed now: what nobody reads is lost, though LiveKit takes it. */
+function isHeard({ view, agent, record }: Model): boolean {
+  return view.state === "live" || (view.state === "blocked" && agent !== null && record?.state !== "recovering");
 }
 
 function Stage({ session, model }: Props) {

@@ -12,8 +12,10 @@ export type Preview =
 export function useMicrophonePreview() {
   const [preview, setPreview] = useState<Preview>({ is: "closed" });
   const opened = useRef<LocalAudioTrack | null>(null);
+  const wanted = useRef(0);
 
   const close = useCallback(() => {
+    wanted.current += 1;
     opened.current?.stop();
     opened.current = null;
   }, []);
@@ -22,12 +24,19 @@ export function useMicrophonePreview() {
     async (deviceId: string | null): Promise<boolean> => {
       setPreview({ is: "opening" });
       close();
+      const mine = wanted.current;
       try {
         const track = await createLocalAudioTrack(deviceId === null ? {} : { deviceId });
+        if (mine !== wanted.current) {
+          // The user chose another one, or went on without, before the browser had asked.
+          track.stop();
+          return false;
+        }
         opened.current = track;
         setPreview({ is: "open", track });
         return true;
       } catch (error) {
+        if (mine !== wanted.current) return false;
         setPreview({ is: "failed", why: failureOf(error) });
         return false;
       }

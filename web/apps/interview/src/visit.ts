@@ -6,6 +6,7 @@ import {
   controlPlane,
   createSession,
   type Microphone,
+  type Model,
   type Session,
   type TokenSource,
   tabIdentity,
@@ -58,9 +59,9 @@ function sessionFor({ name, microphone }: Guest, room: string | null, source: To
     transcript: transcript(sessionStorage),
   });
   let known: Visit | null = null;
-  const remember = () => {
-    const model = session.snapshot();
-    const on = model.microphone === "on" || (model.link.is === "connecting" && microphone.on);
+  let { on } = microphone; // as it is wanted, until it is, or the user changes that
+  const remember = (model: Model, before: Model) => {
+    if (model.microphone !== before.microphone) on = model.microphone === "on";
     if (model.room === null || (known?.room === model.room && known.microphone.on === on)) return;
     known = { invite, room: model.room, name, microphone: { ...microphone, on } };
     rememberVisit(known);

@@ -1,5 +1,5 @@
 import type { AgentActivity } from "@roomkeeper/react";
-import { createAudioAnalyser, type LocalAudioTrack, type RemoteAudioTrack } from "livekit-client";
+import { createAudioAnalyser, type LocalAudioTrack, type RemoteAudioTrack, TrackEvent } from "livekit-client";
 import { useEffect, useRef } from "react";
 import { approach, COLUMNS, columnsOf, thinkingWave } from "./figure";
 
@@ -31,6 +31,12 @@ export function Voices({ agent, user, activity }: Props) {
     const context = canvas.current?.getContext("2d");
     if (!context) return;
     const ears = { agent: listenTo(agent), user: listenTo(user) };
+    // Another device: the track goes on, with another source.
+    const listenAnew = () => {
+      ears.user?.stop();
+      ears.user = listenTo(user);
+    };
+    user?.on(TrackEvent.Restarted, listenAnew);
     const calm = matchMedia("(prefers-reduced-motion: reduce)");
     let above = SILENCE;
     let below = SILENCE;
@@ -48,6 +54,7 @@ export function Voices({ agent, user, activity }: Props) {
     });
     return () => {
       cancelAnimationFrame(frame);
+      user?.off(TrackEvent.Restarted, listenAnew);
       ears.agent?.stop();
       ears.user?.stop();
     };

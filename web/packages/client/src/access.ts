@@ -1,9 +1,9 @@
 /** Getting into the room: the token that is held, a new one, and what comes of trying. */
 import type { ConnectionError, Room } from "livekit-client";
-import { type Credentials, credentialsOf } from "./engine";
-import { call } from "./http";
-import type { ConnectFailure } from "./model";
-import { claimsOf, type TokenAnswer, type TokenSource } from "./token";
+import { type Credentials, credentialsOf } from "./engine.js";
+import { call } from "./http.js";
+import type { ConnectFailure } from "./model.js";
+import { claimsOf, type TokenAnswer, type TokenSource } from "./token.js";
 
 /** Milliseconds for the signal connection to open; the default of 15 s keeps the user in the dark for too long. */
 const SIGNAL_TIMEOUT_MS = 5_000;
@@ -38,8 +38,9 @@ export interface Access {
    * Connect. Resolves to why that failed; null when it did not. Never rejects.
    *
    * @param again - Whether to ask first if the server is there; now and then not, for a page's own policy may forbid it.
+   * @param isWanted - Whether to connect still, once the server has answered.
    */
-  enter(credentials: Credentials, again: boolean): Promise<ConnectFailure | null>;
+  enter(credentials: Credentials, again: boolean, isWanted: () => boolean): Promise<ConnectFailure | null>;
 }
 
 /** @param guest - Who asks for tokens; undefined when somebody else connects the room. */
@@ -47,9 +48,10 @@ export function accessTo(livekit: Room, guest: Guest | undefined, clock: () => n
   let held: Credentials | null = null;
   let asked = 0;
   const isGood = ({ token }: Credentials) => claimsOf(token).expiresAt - TOO_LATE_MS > clock();
+  const best = () => (held && isGood(held) ? held : (credentialsOf(livekit) ?? held));
   return {
     possible: () => !!(guest ?? held),
-    token: () => (held && isGood(held) ? held : (credentialsOf(livekit) ?? held))?.token ?? null,
+    token: () => best()?.token ?? null,
     adopt(anew) {
       if (anew || !held) held = credentialsOf(livekit);
       return held;
@@ -58,15 +60,19 @@ export function accessTo(livekit: Room, guest: Guest | undefined, clock: () => n
       if (guest) held = null;
     },
     async admission(room) {
-      if (held && (!guest || isGood(held))) return { is: "granted", ...held, room };
+      const known = guest ? held && isGood(held) && held : best();
+      if (known) return { is: "granted", ...known, room };
       if (!guest) return { is: "refused" };
       const { tokens, identity, name } = guest;
-      const answer = await tokens({ identity, name, room });
+      // Whoever wrote the source may have let it fail where there is no network.
+      const request = Promise.resolve({ identity, name, room });
+      const answer = await request.then(tokens).catch((): TokenAnswer => ({ is: "unreachable" }));
       if (answer.is === "granted") held = answer;
       return answer;
     },
-    async enter({ serverUrl, token }, again) {
+    async enter({ serverUrl, token }, again, isWanted) {
       if (again && ++asked % UNASKED_EVERY && !(await call(serverUrl.replace("ws", "http"), null))) return "server";
+      if (!isWanted()) return null;
       try {
         await livekit.connect(serverUrl, token, { websocketTimeout: SIGNAL_TIMEOUT_MS });
         return null;

@@ -1,6 +1,6 @@
 /** The three calls of the control plane that a participant's token is good for. */
-import { type Answer, call } from "./http";
-import { parseRecord, type SessionRecord } from "./record";
+import { type Answer, call } from "./http.js";
+import { parseRecord, type SessionRecord } from "./record.js";
 
 /** `unknown` when there is no such session, or no control plane; `unreachable` when nobody could say. */
 export type Standing =

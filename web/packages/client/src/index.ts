@@ -1,7 +1,7 @@
-export type { Guest } from "./access";
-export { type ControlPlane, controlPlane, type EndAnswer, type Evidence, type Standing } from "./control";
-export type { Author, Outcome, State } from "./generated";
-export { tabIdentity } from "./identity";
+export type { Guest } from "./access.js";
+export { type ControlPlane, controlPlane, type EndAnswer, type Evidence, type Standing } from "./control.js";
+export type { Author, Outcome, State } from "./generated.js";
+export { tabIdentity } from "./identity.js";
 export type {
   AgentActivity,
   ConnectFailure,
@@ -14,12 +14,12 @@ export type {
   Speaker,
   Tell,
   View,
-} from "./model";
-export { INITIAL } from "./model";
-export type { Page, PageEvent } from "./page";
-export { parseRecord, RECORD_KEY, type SessionRecord } from "./record";
-export { reduce, replay } from "./reduce";
-export { agentIn } from "./room-events";
-export { createSession, type Inside, type Microphone, type Session, type SessionOptions } from "./session";
-export { createStore, type Store } from "./store";
-export { type TokenAnswer, type TokenRequest, type TokenSource, tokenEndpoint } from "./token";
+} from "./model.js";
+export { INITIAL } from "./model.js";
+export type { Page, PageEvent } from "./page.js";
+export { parseRecord, RECORD_KEY, type SessionRecord } from "./record.js";
+export { reduce, replay } from "./reduce.js";
+export { agentIn } from "./room-events.js";
+export { createSession, type Inside, type Microphone, type Session, type SessionOptions } from "./session.js";
+export { createStore, type Store } from "./store.js";
+export { type TokenAnswer, type TokenRequest, type TokenSource, tokenEndpoint } from "./token.js";

@@ -3,8 +3,8 @@
  * place, and times (milliseconds since the epoch, by this browser's clock) come in with what happened.
  */
 import type { DisconnectReason } from "livekit-client";
-import type { Author, Outcome } from "./generated";
-import type { SessionRecord } from "./record";
+import type { Author, Outcome } from "./generated.js";
+import type { SessionRecord } from "./record.js";
 
 export type Speaker = "user" | "agent";
 
@@ -54,7 +54,8 @@ export interface Ended {
   readonly state: "ended";
   /** One of the table of reasons; null when nobody has said why. */
   readonly reason: string | null;
-  readonly by: Author | null;
+  /** Who ended it, such as `user`; a later version may know others. */
+  readonly by: Author | (string & {}) | null;
   readonly outcome: Outcome | null;
   /** For the user, in words. */
   readonly message: string;

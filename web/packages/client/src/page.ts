@@ -1,7 +1,12 @@
 /** The browser around the session: network, visibility, coming and going. */
 
-/** `pagehide`: the page goes away, perhaps to come back by the browser's back button (`pageshow`). */
-export type PageEvent = "online" | "offline" | "hidden" | "visible" | "pagehide" | "pageshow";
+const WINDOW = ["online", "offline", "beforeunload", "freeze", "pagehide", "pageshow"] as const;
+
+/**
+ * `pagehide`: the page goes away, perhaps to come back by the browser's back button (`pageshow`); `beforeunload`: it may be
+ * about to; `freeze`: it stops for a while.
+ */
+export type PageEvent = (typeof WINDOW)[number] | "hidden" | "visible";
 
 /** Tell these events from now on. Returns how to stop. */
 export type Page = (tell: (event: PageEvent) => void) => () => void;
@@ -9,10 +14,8 @@ export type Page = (tell: (event: PageEvent) => void) => () => void;
 export const browserPage: Page = (tell) => {
   const away = new AbortController();
   const { signal } = away;
-  for (const type of ["online", "offline", "pagehide", "pageshow"] as const) {
-    addEventListener(type, () => tell(type), { signal });
-  }
-  document.addEventListener("visibilitychange", () => tell(document.hidden ? "hidden" : "visible"), { signal });
+  for (const type of WINDOW) addEventListener(type, () => tell(type), { signal });
+  addEventListener("visibilitychange", () => tell(document.hidden ? "hidden" : "visible"), { signal });
   if (!navigator.onLine) tell("offline");
   return () => away.abort();
 };

@@ -2,8 +2,8 @@
  * The session's state object, as everybody in the room sees it: in the room's metadata, on a data topic, or, while the
  * control plane is out of reach, in the agent's own attribute.
  */
-import { STATES, type State } from "./generated";
-import { objectIn, textIn } from "./json";
+import { STATES, type State } from "./generated.js";
+import { objectIn, textIn } from "./json.js";
 
 /** Key of the room metadata, name of the data topic and of the agent's attribute. */
 export const RECORD_KEY = "roomkeeper";

@@ -1,8 +1,8 @@
 /** One pure step: what was known, and what happened, make what is known now. */
 import { DisconnectReason } from "livekit-client";
-import { type Closure, type Happened, INITIAL, type Model } from "./model";
-import { later } from "./record";
-import { viewOf } from "./view";
+import { type Happened, INITIAL, type Link, type Model } from "./model.js";
+import { later } from "./record.js";
+import { viewOf } from "./view.js";
 
 type Type = Happened["type"];
 type Event<T extends Type> = Extract<Happened, { type: T }>;
@@ -109,25 +109,23 @@ function inRoom(
   return sid && before !== sid && link.is === "connected" ? { link: { is: "astray", since: at, sid } } : NOTHING;
 }
 
-/** How each disconnect closes the room; any other reason is no end: gave up, shut down, left with the page, never told. */
-const CLOSURES: { readonly [reason: number]: Closure } = {
-  [DisconnectReason.PARTICIPANT_REMOVED]: "removed",
-  [DisconnectReason.ROOM_DELETED]: "deleted",
-  [DisconnectReason.ROOM_CLOSED]: "deleted",
+/**
+ * What becomes of the link, by the number that LiveKit's protocol has for the reason; any other is no end: gave up, shut
+ * down, left with the page, never told.
+ */
+const BECOMES: { readonly [reason: number]: Link } = {
+  2: { is: "taken_over" }, // DUPLICATE_IDENTITY
+  4: { is: "closed", how: "removed" }, // PARTICIPANT_REMOVED
+  5: { is: "closed", how: "deleted" }, // ROOM_DELETED
+  10: { is: "closed", how: "deleted" }, // ROOM_CLOSED
 };
 
 function disconnected({ link, stalledSince }: Model, { at, reason = 0 }: Event<"Disconnected">): Facts {
   // A connection that was never made ends with an event, too; its failure says more.
   if (link.is !== "connected" && link.is !== "interrupted" && link.is !== "astray") return NOTHING;
   const since = link.is === "connected" ? (stalledSince ?? at) : link.since;
-  const how = CLOSURES[reason];
   return {
-    link:
-      reason === DisconnectReason.DUPLICATE_IDENTITY
-        ? { is: "taken_over" }
-        : how
-          ? { is: "closed", how }
-          : { is: "lost", since, tried: at, reason: DisconnectReason[reason] },
+    link: BECOMES[reason] ?? { is: "lost", since, tried: at, reason: DisconnectReason[reason] },
     agent: null,
     flow: null,
     stalledSince: null,
@@ -144,8 +142,10 @@ function recordSeen(model: Model, { at, record, writer, fresh }: Event<"RecordSe
   return {
     record: later(model.record, record),
     session: record.session,
-    // What is no time is no number, and leaves the clock as it was.
-    clockAhead: (fresh && Date.parse(record.now ?? "") - at) || model.clockAhead,
+    // What was said before is no news of the clock: an application may write the metadata, too. Nor is what is no time.
+    clockAhead:
+      (fresh && (record.now ?? "") > (model.record?.now ?? "") && Date.parse(record.now ?? "") - at) ||
+      model.clockAhead,
   };
 }
 

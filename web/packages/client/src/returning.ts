@@ -4,10 +4,10 @@
  * deleted, with a new agent that remembers nothing.
  */
 import type { Room } from "livekit-client";
-import type { Standing } from "./control";
-import type { Link, Model, Tell } from "./model";
-import { recordInMetadata } from "./record";
-import { pauseBefore } from "./retry";
+import type { Standing } from "./control.js";
+import type { Link, Model, Tell } from "./model.js";
+import { recordInMetadata } from "./record.js";
+import { pauseBefore } from "./retry.js";
 
 /** Milliseconds between two questions about a room that was closed. */
 const CLOSED_EVERY_MS = 500;

@@ -1,7 +1,6 @@
 /** LiveKit's events in the words of the model. */
 import {
   type Participant,
-  ParticipantKind,
   type RemoteParticipant,
   type Room,
   RoomEvent,
@@ -9,14 +8,14 @@ import {
   Track,
   TrackEvent,
 } from "livekit-client";
-import { sidOf } from "./engine";
-import { objectIn } from "./json";
-import type { AgentActivity, Tell } from "./model";
-import { parseRecord, RECORD_KEY } from "./record";
+import { sidOf } from "./engine.js";
+import { objectIn } from "./json.js";
+import type { AgentActivity, Tell } from "./model.js";
+import { parseRecord, RECORD_KEY } from "./record.js";
 
 const ACTIVITIES: readonly (AgentActivity | "initializing")[] = ["listening", "thinking", "speaking", "initializing"];
 
-/** Tell everything that happens in the room from now on. Returns how to stop. */
+/** Tell everything that happens in the room from now on, and what has happened by now. Returns how to stop. */
 export function listen(room: Room, tell: Tell): () => void {
   const unlisten: (() => void)[] = [];
   const on = <E extends keyof RoomEventCallbacks>(callback: RoomEventCallbacks[E], ...events: E[]) => {
@@ -56,13 +55,8 @@ export function listen(room: Room, tell: Tell): () => void {
     if (topic !== RECORD_KEY || (participant && !isAgent(participant))) return;
     tellRecord(tell, new TextDecoder().decode(payload), participant);
   }, RoomEvent.DataReceived);
-  on(
-    microphone,
-    RoomEvent.TrackMuted,
-    RoomEvent.TrackUnmuted,
-    RoomEvent.LocalTrackPublished,
-    RoomEvent.LocalTrackUnpublished,
-  );
+  // Not when it is unpublished: livekit-client does that with every connection that ends, which is no wish of the user's.
+  on(microphone, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted, RoomEvent.LocalTrackPublished);
   on(({ source, track }) => {
     if (source !== Track.Source.Microphone) return;
     track?.on(TrackEvent.Ended, () => {
@@ -72,7 +66,11 @@ export function listen(room: Room, tell: Tell): () => void {
       gone = false;
     });
   }, RoomEvent.LocalTrackPublished);
-  on(() => tell({ type: "MicrophoneFailed" }), RoomEvent.MediaDevicesError);
+  on((_, kind) => kind === "audioinput" && tell({ type: "MicrophoneFailed" }), RoomEvent.MediaDevicesError);
+  if (room.state === "connected") {
+    enters("Connected")();
+    if (room.localParticipant.isMicrophoneEnabled) tell({ type: "MicrophoneChanged", on: true });
+  }
   return () => {
     for (const each of unlisten) each();
   };
@@ -100,12 +98,12 @@ export function look(room: Room, tell: Tell, fresh?: boolean): void {
 
 /** The agent in charge: avatars and the like that publish on its behalf do not count, and the newest one rules. */
 export function agentIn(room: Room): RemoteParticipant | undefined {
-  const joined = ({ joinedAt }: Participant) => joinedAt?.getTime() ?? 0;
+  const joined = ({ joinedAt }: Participant) => Number(joinedAt ?? 0);
   return [...room.remoteParticipants.values()].filter(isAgent).toSorted((a, b) => joined(b) - joined(a))[0];
 }
 
-function isAgent({ kind, attributes }: Participant): boolean {
-  return kind === ParticipantKind.AGENT && attributes["lk.publish_on_behalf"] === undefined;
+function isAgent({ isAgent: is, attributes }: Participant): boolean {
+  return is && !attributes["lk.publish_on_behalf"];
 }
 
 function lookAtRecords(room: Room, tell: Tell, fresh = false): void {

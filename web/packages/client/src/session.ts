@@ -1,17 +1,17 @@
 /** The shell around the model: one LiveKit room, what the user does to it, and the way back into it. */
-import { DisconnectReason, LogLevel, Room, setLogLevel } from "livekit-client";
-import { accessTo, type Guest } from "./access";
-import type { ControlPlane, EndAnswer, Standing } from "./control";
-import { received, sidOf } from "./engine";
-import { type ConnectFailure, INITIAL, type Model, type Tell } from "./model";
-import { browserPage, type Page, type PageEvent } from "./page";
-import type { SessionRecord } from "./record";
-import { RECONNECT_POLICY } from "./retry";
-import { returning } from "./returning";
-import { listen, look } from "./room-events";
-import { createStore, type Store } from "./store";
-import { claimsOf } from "./token";
-import { witness } from "./witness";
+import { DisconnectReason, Room, setLogLevel } from "livekit-client";
+import { accessTo, type Guest } from "./access.js";
+import type { ControlPlane, EndAnswer, Standing } from "./control.js";
+import { received } from "./engine.js";
+import { type ConnectFailure, INITIAL, type Model, type Tell } from "./model.js";
+import { browserPage, type Page, type PageEvent } from "./page.js";
+import type { SessionRecord } from "./record.js";
+import { RECONNECT_POLICY } from "./retry.js";
+import { returning } from "./returning.js";
+import { listen, look } from "./room-events.js";
+import { createStore, type Store } from "./store.js";
+import { claimsOf } from "./token.js";
+import { witness } from "./witness.js";
 
 /** Milliseconds between two looks at the room and at what arrived. */
 const BEAT_MS = 300;
@@ -23,8 +23,11 @@ const ASK_EVERY_MS = 5_000;
 const FIRST_ASK_MS = 1_000;
 /** Milliseconds after the end until this page leaves by itself, should the room outlive it. */
 const LEAVE_AFTER_MS = 5_000;
-/** Milliseconds until the end is asked for again when nobody could be asked: twice as many each time, up to `ASK_EVERY_MS`. */
-const END_PAUSE_MS = 500;
+/** Milliseconds until the end is asked for again when nobody could be asked. */
+const END_PAUSE_MS = 1_500;
+
+/** Milliseconds after the page seemed to go away in which livekit-client leaves the room because of that. */
+const AWAY_MS = 2_000;
 
 /** What a link becomes that is no evidence, or is noted with more. */
 const ROUTINE = ["connecting", "connected", "failed"];
@@ -83,7 +86,7 @@ export function createSession({
   clock = Date.now,
   page = browserPage,
 }: SessionOptions): Session {
-  if (guest) setLogLevel(LogLevel.silent); // its log may carry the token
+  if (guest) setLogLevel("silent"); // its log may carry the token
   const { room: named = null, microphone } = guest ?? {};
   const deviceId = microphone?.deviceId;
   const room =
@@ -97,15 +100,16 @@ export function createSession({
   let joining: Promise<void> | null = null;
   let leaving: ReturnType<typeof setTimeout> | undefined;
   let leavesByItself = false;
+  let awayAt = 0;
   let beatAt = 0;
   let askedAt = 0;
-  let endTries = 0;
   let endAt = Number.POSITIVE_INFINITY;
 
   const tell: Tell = (happened) => {
     const { type } = happened;
     if (type === "Connected" || type === "ConnectionRestored") onConnected(type);
-    const byOther = !guest && !leavesByItself && type === "Disconnected";
+    if (type === "MicrophoneChanged") microphoneWanted = happened.on;
+    const byOther = !guest && !leavesByItself && type === "Disconnected" && clock() - awayAt > AWAY_MS;
     store.tell({
       // Whoever connected this room has left it, which is not for us to undo.
       ...(byOther && happened.reason === DisconnectReason.CLIENT_INITIATED
@@ -126,10 +130,10 @@ export function createSession({
 
   /** Ask the control plane how the session stands. */
   const ask = async (): Promise<Standing> => {
-    const { session, room: name, link } = latest();
+    const { session, room: name, link, sid } = latest();
     const id = session ?? name;
     const token = access.token();
-    if (link.is === "failed") return { is: "unreachable" }; // not even begun, so that there is nothing to ask about
+    if (link.is === "failed" && !sid) return { is: "unreachable" }; // not even begun: there is nothing to ask about
     if (!control || !id || !token) return { is: "unknown" };
     askedAt = clock();
     const standing = await control.state(id, token);
@@ -152,6 +156,9 @@ export function createSession({
     if (name) tell({ type: "RoomNamed", room: name, session });
   };
 
+  /** Closed, ended, or its end asked for, while something was on its way. */
+  const isWanted = () => opened > 0 && !latest().endRequested && latest().view.state !== "ended";
+
   const enter = async (again: boolean): Promise<ConnectFailure | null> => {
     const answer = await access.admission(latest().room);
     if (answer.is === "refused") return "token";
@@ -162,8 +169,7 @@ export function createSession({
       return null;
     }
     nameRoom(answer.token, answer.room);
-    // Closed, or the end was asked for, while the token was on its way.
-    return opened && !latest().endRequested ? access.enter(answer, again) : null;
+    return isWanted() ? access.enter(answer, again, isWanted) : null;
   };
 
   const joinOnce = async (quiet: boolean) => {
@@ -178,7 +184,11 @@ export function createSession({
     if (failure) {
       note("connect_failed", { failure });
       tell({ type: "ConnectionFailed", failure });
-    } else if (microphoneWanted && isConnected()) await setMicrophone(true);
+    } else if (!isWanted()) {
+      // Asked for by this page before it was loaded again, or by now.
+      if (latest().endRequested) endAt = 0;
+      await leave();
+    } else if (microphoneWanted && isConnected()) void setMicrophone(true); // the user may take long to allow it
   };
 
   const join = (quiet: boolean): Promise<void> => {
@@ -229,7 +239,7 @@ export function createSession({
       hurry();
     }
     if (endRequested && at >= endAt) void askForEnd();
-    if (record && (slept || (expectant && at - askedAt > ASK_EVERY_MS))) void ask();
+    if (record && (slept || (expectant && at - askedAt > (endRequested ? FIRST_ASK_MS : ASK_EVERY_MS)))) void ask();
     if (link.is !== "connected" || !isConnected()) return;
     look(room, tell);
     const total = await received(room);
@@ -239,9 +249,14 @@ export function createSession({
   const onPage = (event: PageEvent) => {
     const online = event === "online";
     if (online || event === "offline") tell({ type: "NetworkChanged", online });
+    const leaving = event === "beforeunload" || event === "freeze";
+    if (leaving || event === "pagehide") awayAt = clock();
     if (event === "pagehide") noteLast(event);
-    else if (event !== "pageshow") note(event);
-    if (online || event === "visible" || event === "pageshow") hurry();
+    else if (!leaving && event !== "pageshow") note(event);
+    if (!online && event !== "visible" && event !== "pageshow") return;
+    hurry();
+    askedAt = 0;
+    if (endAt < Number.POSITIVE_INFINITY) endAt = 0;
   };
 
   const onChange = (model: Model, before: Model) => {
@@ -283,10 +298,8 @@ export function createSession({
     if (!latest().endRequested) return; // by now another conversation takes place
     if (answer.is === "known") return tellRecord(answer.record);
     await leave();
-    if (answer.is === "unreachable") {
-      endAt = clock() + Math.min(END_PAUSE_MS * 2 ** endTries, ASK_EVERY_MS);
-      endTries += 1;
-    } else tell({ type: "Left", reason: answer.is === "refused" ? "user_left" : "user_ended" });
+    if (answer.is === "unreachable") endAt = clock() + END_PAUSE_MS;
+    else tell({ type: "Left", reason: answer.is === "refused" ? "user_left" : "user_ended" });
   };
 
   return {
@@ -302,15 +315,12 @@ export function createSession({
         () => clearInterval(timer),
         () => clearTimeout(leaving),
         subscribe(onChange),
-        listen(room, tell),
         transcript?.({ room, tell, subscribe, latest }) ?? stop,
         page(onPage),
+        listen(room, tell),
         stop,
       );
-      if (isConnected()) {
-        tell({ type: "Connected", sid: sidOf(room) });
-        look(room, tell);
-      } else if (guest && latest().view.state !== "ended") {
+      if (guest && !isConnected() && latest().view.state !== "ended") {
         // A join that `close` called off may still be on its way out.
         void Promise.resolve(joining).then(() => join(false));
       }
@@ -331,7 +341,6 @@ export function createSession({
     async end() {
       if (latest().view.state === "ended") return;
       tell({ type: "EndRequested" });
-      endTries = 0;
       await askForEnd();
     },
   };

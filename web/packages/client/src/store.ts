@@ -1,6 +1,6 @@
 /** Holds the model, and tells whoever subscribed when it changes. */
-import { type Happened, INITIAL, type Model } from "./model";
-import { reduce } from "./reduce";
+import { type Happened, INITIAL, type Model } from "./model.js";
+import { reduce } from "./reduce.js";
 
 export interface Store {
   /** The latest model, for those who decide by it. */

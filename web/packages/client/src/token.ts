@@ -1,7 +1,8 @@
 /** LiveKit's standard token source, read so that a refusal keeps its meaning. */
-import { call } from "./http";
-import { objectIn, textIn } from "./json";
-import { parseRecord, type SessionRecord } from "./record";
+import { decodeTokenPayload } from "livekit-client";
+import { call } from "./http.js";
+import { objectIn, textIn } from "./json.js";
+import { parseRecord, type SessionRecord } from "./record.js";
 
 export interface TokenRequest {
   readonly identity: string;
@@ -41,8 +42,9 @@ export function tokenEndpoint(url: string, invite: string | null = null): TokenS
       // The state object is the answer itself, or stands in a problem document (RFC 9457) under its usual key.
       return { is: "ended", record: parseRecord(body) ?? parseRecord(body.roomkeeper) };
     }
-    const serverUrl = textIn(body.server_url);
-    const token = textIn(body.participant_token);
+    // LiveKit's clients take both spellings.
+    const serverUrl = textIn(body.server_url ?? body.serverUrl);
+    const token = textIn(body.participant_token ?? body.participantToken);
     if (answer.status >= 300 || !serverUrl || !token) return { is: "refused" };
     return { is: "granted", serverUrl, token, room: textIn(body.room_name) };
   };
@@ -58,19 +60,18 @@ export interface Claims {
 
 /** What a token says of itself. It is not verified: the page only learns from it where it was sent. */
 export function claimsOf(token: string): Claims {
-  const { exp, video, attributes } = objectIn(payloadOf(token));
+  const { exp, video, attributes } = payloadOf(token);
   return {
-    room: textIn(objectIn(video).room),
-    session: textIn(objectIn(attributes)["roomkeeper.session"]),
+    room: textIn(video?.room),
+    session: textIn(attributes?.["roomkeeper.session"]),
     expiresAt: Number(exp) * 1000 || Number.POSITIVE_INFINITY,
   };
 }
 
-function payloadOf(token: string): string | null {
+function payloadOf(token: string): Partial<ReturnType<typeof decodeTokenPayload>> {
   try {
-    const bytes = atob(token.split(".")[1]?.replaceAll("-", "+").replaceAll("_", "/") ?? "");
-    return new TextDecoder().decode(Uint8Array.from(bytes, (each) => each.charCodeAt(0)));
+    return decodeTokenPayload(token);
   } catch {
-    return null;
+    return {};
   }
 }

@@ -3,8 +3,8 @@
  * kept in a tab's memory, so that loading the page again changes nothing for its user.
  */
 import type { TextStreamReader } from "livekit-client";
-import type { Line, Model, Speaker } from "./model";
-import type { Inside, Session } from "./session";
+import type { Line, Model, Speaker } from "./model.js";
+import type { Inside, Session } from "./session.js";
 
 const TRANSCRIPTION_TOPIC = "lk.transcription";
 const CHAT_TOPIC = "lk.chat";
@@ -30,8 +30,14 @@ export function transcript(memory: Memory | null = null): (inside: Inside) => ()
     // Also what is just being said.
     globalThis.addEventListener?.("pagehide", keep, { signal: away.signal });
     const unsubscribe = subscribe((model, before) => {
+      // What an agent was hearing or saying when it went will not grow any more.
+      if (before.agent && !model.agent) tell({ type: "LinesChanged", lines: finished(latest().lines) });
       const said = model.lines !== before.lines && model.lines.at(-1)?.final;
-      if (said || (["sid", "session", "liveAt", "endedAt"] as const).some((key) => model[key] !== before[key])) keep();
+      if (
+        said ||
+        (["sid", "session", "liveAt", "endRequested", "endedAt"] as const).some((key) => model[key] !== before[key])
+      )
+        keep();
     });
     return () => {
       unsubscribe();
@@ -110,12 +116,21 @@ async function writeLine(reader: TextStreamReader, speaker: Speaker, { tell, lat
   if (segment === undefined || info.attributes?.["lk.transcription_final"] === "true") write(true);
 }
 
+const finished = (lines: readonly Line[]) => lines.map((line) => ({ ...line, final: true }));
+
 const key = (room: string) => `roomkeeper.room.${room}`;
 
-function remember(memory: Memory, { room, sid, session, lines, liveAt, endedAt, view }: Model): void {
+function remember(memory: Memory, { room, sid, session, lines, liveAt, endRequested, endedAt, view }: Model): void {
   if (room === null) return;
   // An end is final, so that nobody need be asked again.
-  const known: Partial<Model> = { sid, session, lines, liveAt, ...(endedAt !== null && { endedAt, view }) };
+  const known: Partial<Model> = {
+    sid,
+    session,
+    lines,
+    liveAt,
+    endRequested,
+    ...(endedAt !== null && { endedAt, view }),
+  };
   try {
     memory.setItem(key(room), JSON.stringify(known));
   } catch {
@@ -126,8 +141,7 @@ function remember(memory: Memory, { room, sid, session, lines, liveAt, endedAt, 
 function recall(memory: Memory, room: string | null): Partial<Model> | null {
   try {
     const known: Partial<Model> | null = JSON.parse((room !== null && memory.getItem(key(room))) || "null");
-    // A line that was growing when the page went away will not grow any more.
-    return known && { ...known, lines: (known.lines ?? []).map((line) => ({ ...line, final: true })) };
+    return known && { ...known, lines: finished(known.lines ?? []) }; // what was growing will not any more
   } catch {
     return null;
   }

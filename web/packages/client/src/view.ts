@@ -1,7 +1,7 @@
 /** From what is known to what is shown. The first rule that applies wins; the session's own record comes first. */
-import { AUTHORS, OUTCOME_OF, OWN_ENDS } from "./generated";
-import type { Closure, Ended, Model, Obstacle, View } from "./model";
-import { ruling, type SessionRecord } from "./record";
+import { OUTCOME_OF, OWN_ENDS } from "./generated.js";
+import type { Closure, Ended, Model, Obstacle, View } from "./model.js";
+import { ruling, type SessionRecord } from "./record.js";
 
 type Facts = Omit<Model, "view">;
 
@@ -52,8 +52,8 @@ function blocked(cause: Obstacle): View {
 
 /** Since when this browser's connection does not work; infinity when it does. */
 function lostSince({ link, offlineSince, stalledSince }: Facts): number {
-  const beginnings = ["since" in link ? link.since : null, offlineSince, stalledSince];
-  return Math.min(...beginnings.map((each) => each ?? Number.POSITIVE_INFINITY));
+  const { since = null } = link as { since?: number };
+  return Math.min(...[since, offlineSince, stalledSince].map((each) => each ?? Number.POSITIVE_INFINITY));
 }
 
 function afterUnexplained({ how, kept }: { how: Closure; kept: boolean }, record: SessionRecord | null): View {
@@ -67,7 +67,7 @@ function endedBy({ reason, by, message, detail }: SessionRecord): Ended {
   return {
     state: "ended",
     reason,
-    by: AUTHORS.find((author) => author === by) ?? null,
+    by,
     outcome: OUTCOME_OF[reason ?? ""] ?? null,
     message: message ?? UNEXPLAINED.message,
     detail,

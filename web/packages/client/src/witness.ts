@@ -1,5 +1,5 @@
 /** Collects what this browser saw for the session's journal, and hands it over when that is possible. */
-import type { Evidence } from "./control";
+import type { Evidence } from "./control.js";
 
 /** Kept while the network is gone, where the oldest make room; and sent in a minute, of which the control plane takes 60. */
 const MOST = 40;

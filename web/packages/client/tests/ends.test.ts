@@ -114,8 +114,8 @@ describe("the end", () => {
       asked.push(scene.control.ends.length);
       await pass(1_000);
     }
-    expect([0, 1, 2, 3, 5, 10].map((second) => asked[second])).toEqual([1, 2, 3, 3, 4, 5]);
-    expect(asked.at(-1)).toBeGreaterThan(13); // every 5 s
+    expect([0, 1, 2, 3, 5, 10].map((second) => asked[second])).toEqual([1, 1, 2, 2, 4, 7]);
+    expect(asked.at(-1)).toBeGreaterThan(33); // every 1.5 s, and the beat after that
     expect(scene.shown).toEqual(["ending"]);
     expect(scene.room.tokens).toHaveLength(1);
     scene.control.end = { is: "known", record: written("ending", 3, { reason: "user_ended" }) };
@@ -133,8 +133,35 @@ describe("the end", () => {
     scene.control.end = { is: "unreachable" };
     await scene.session.end();
     scene.control.end = { is: "refused" };
-    await pass(1_000);
+    await pass(2_000);
     expect(view(scene)).toMatchObject({ state: "ended", reason: "user_left" });
+  });
+
+  test("that could not be asked for is asked for at once when the network is back", async () => {
+    const scene = await talk();
+    scene.browser("offline");
+    scene.control.end = { is: "unreachable" };
+    await scene.session.end();
+    scene.control.end = { is: "known", record: written("ending", 8) };
+    scene.control.standing = { is: "known", record: written("ended", 9, { reason: "user_ended" }) };
+    scene.browser("online");
+    await pass(300);
+    expect(scene.control.ends).toHaveLength(2);
+    await pass(1_500);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "user_ended" });
+  });
+
+  test("that could not be asked for is asked for by the page that is loaded again, which joins nothing", async () => {
+    const first = await talk();
+    first.control.end = { is: "unreachable" };
+    await first.session.end();
+    first.session.close();
+    const again = stage({ memory: first.memory, room: "tea" });
+    again.control.end = { is: "known", record: written("ended", 9, { reason: "user_ended" }) };
+    expect(view(again).state).toBe("ending");
+    await pass(1_000);
+    expect(view(again)).toMatchObject({ state: "ended", reason: "user_ended" });
+    expect(again.room.tokens).toEqual([]);
   });
 
   test("is not asked for by a page that is closed", async () => {

@@ -1,7 +1,7 @@
-import { DisconnectReason } from "livekit-client";
+import { DisconnectReason, RoomEvent } from "livekit-client";
 import { describe, expect, test, vi } from "vitest";
 import { say } from "../src/transcript";
-import { stage, tokenFor, written } from "./support/stage";
+import { FakeRoom, type Stage, stage, tokenFor, written } from "./support/stage";
 import { ended, inVirtualTime, pass, talk, view } from "./support/talk";
 
 inVirtualTime();
@@ -102,10 +102,114 @@ describe("the way back", () => {
     scene.room.attempts.splice(0, 1, "refused");
     scene.room.drop(undefined);
     await pass(60_000);
+    // Between two tries there are 450 ms at least.
+    for (let tried = scene.room.tokens.length; scene.room.tokens.length === tried; ) await pass(10);
     scene.room.attempts.splice(0, 1, "connects");
     scene.browser("online");
     await pass(400);
     expect(scene.room.state).toBe("connected");
+  });
+
+  test.each<[string, (scene: Stage) => void]>([
+    [
+      "the user has ended",
+      ({ control, session }) => {
+        control.end = { is: "refused" };
+        void session.end();
+      },
+    ],
+    ["is closed", ({ session }) => session.close()],
+    ["has ended", ({ control }) => Object.assign(control, { standing: { is: "known", record: ended } })],
+  ])("is not taken when the server answers a page that %s meanwhile", async (_, happens) => {
+    const scene = await talk();
+    let answer = () => {};
+    const asked = new Promise<Response>((resolve) => {
+      answer = () => resolve(new Response("OK"));
+    });
+    const fetching = vi.fn(() => asked);
+    vi.stubGlobal("fetch", fetching);
+    scene.room.drop(undefined);
+    await pass(1_000);
+    expect(fetching).toHaveBeenCalled();
+    happens(scene);
+    await pass(6_000);
+    answer();
+    await pass(60_000);
+    expect(scene.room.tokens).toHaveLength(1);
+    expect(scene.room.state).toBe("disconnected");
+  });
+
+  test.each<[string, (scene: Stage) => unknown]>([
+    [
+      "ended",
+      ({ control, session }) => {
+        control.end = { is: "refused" };
+        return session.end();
+      },
+    ],
+    ["closed", ({ session }) => session.close()],
+  ])("is gone back at once by a page that was %s while it connected", async (_, happens) => {
+    const scene = await talk();
+    const { room } = scene;
+    const connect = room.connect.bind(room);
+    room.connect = async (url, token) => {
+      await happens(scene);
+      await connect(url, token);
+    };
+    room.drop(undefined);
+    await pass(60_000);
+    expect(room.tokens).toHaveLength(2);
+    expect(room.state).toBe("disconnected");
+  });
+
+  test("does not wait for a user who is still to allow the microphone", async () => {
+    const scene = await talk();
+    scene.room.localParticipant.setMicrophoneEnabled.mockReturnValue(new Promise(() => {}));
+    for (let loss = 1; loss <= 2; loss++) {
+      scene.room.drop(undefined);
+      await pass(2_000);
+      expect(scene.room.tokens).toHaveLength(1 + loss);
+      expect(scene.room.state).toBe("connected");
+    }
+  });
+
+  test("turns no microphone on that was muted by a button of LiveKit's", async () => {
+    const scene = await talk();
+    const { localParticipant } = scene.room;
+    localParticipant.isMicrophoneEnabled = false;
+    scene.room.emit(RoomEvent.TrackMuted, {}, { ...localParticipant, isLocal: true });
+    scene.room.drop(undefined);
+    await pass(2_000);
+    expect(scene.room.state).toBe("connected");
+    expect(localParticipant.setMicrophoneEnabled).toHaveBeenCalledTimes(1);
+  });
+
+  test("is asked for again when a source of tokens fails, as one does without a network", async () => {
+    const scene = stage();
+    const { answer } = scene.tokens;
+    Object.defineProperty(scene.tokens, "answer", {
+      configurable: true,
+      get: () => {
+        throw new TypeError("Failed to fetch");
+      },
+    });
+    await pass(5_000);
+    expect(view(scene)).toEqual({ state: "blocked", cause: "server" });
+    Object.defineProperty(scene.tokens, "answer", { value: answer });
+    await pass(5_000);
+    expect(scene.room.state).toBe("connected");
+  });
+
+  test("that needs a token which nobody grants ends with the session", async () => {
+    const scene = await talk();
+    scene.tokens.answer = { is: "refused" };
+    scene.room.attempts.splice(0, 1, "unauthorized");
+    scene.room.drop(undefined);
+    await pass(5_000);
+    expect(view(scene)).toEqual({ state: "blocked", cause: "token" });
+    scene.control.standing = { is: "known", record: ended };
+    await pass(5_500);
+    expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
   });
 
   test("stays shut for the tab that another one took over from, until its user wants it back", async () => {
@@ -216,6 +320,44 @@ describe("somebody else's room", () => {
     await pass(100);
     expect(scene.control.asked).toEqual(["S_1"]);
     expect(view(scene)).toMatchObject({ state: "ended", reason: "completed" });
+  });
+
+  test("is not left on purpose by livekit-client, which thinks that the page goes away", async () => {
+    for (const event of ["beforeunload", "freeze"] as const) {
+      const scene = stage({ join: false });
+      await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+      scene.control.standing = { is: "known", record: written("holding", 3) };
+      scene.browser(event);
+      await scene.room.disconnect();
+      await pass(2_000);
+      expect(scene.shown).not.toContain("ended");
+      expect(scene.room.state).toBe("connected");
+    }
+  });
+
+  test("is joined again with the token that the server renewed, once the first one has expired", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor({ exp: Date.now() / 1000 + 60 }));
+    await pass(120_000);
+    const renewed = tokenFor();
+    Object.assign(scene.room.engine, { token: renewed });
+    scene.control.standing = { is: "known", record: written("live", 3) };
+    scene.room.drop(undefined);
+    await pass(2_000);
+    expect(scene.room.tokens.at(-1)).toBe(renewed);
+    expect(scene.room.state).toBe("connected");
+  });
+
+  test("is joined again with the microphone that was on before anybody watched", async () => {
+    const livekit = new FakeRoom();
+    await livekit.connect("ws://127.0.0.1:1", tokenFor());
+    await livekit.localParticipant.setMicrophoneEnabled(true);
+    const scene = stage({ join: false, livekit });
+    await pass(1_000);
+    scene.control.standing = { is: "known", record: written("live", 3) };
+    scene.room.drop(undefined);
+    await pass(2_000);
+    expect(scene.room.localParticipant.setMicrophoneEnabled).toHaveBeenCalledTimes(2);
   });
 
   test("that is left on purpose stays left, and can be used for another conversation", async () => {

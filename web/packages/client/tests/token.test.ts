@@ -24,6 +24,11 @@ test("a granted token comes with its server and room", async () => {
   });
 });
 
+test("a granted token is read in the other spelling, too", async () => {
+  const { answer } = ask(Response.json({ serverUrl: "ws://127.0.0.1:1", participantToken: "t" }));
+  expect(await answer).toEqual({ is: "granted", serverUrl: "ws://127.0.0.1:1", token: "t", room: null });
+});
+
 test("an ended session says why", async () => {
   const record = { v: 1, session: "S_1", seq: 4, state: "ended", reason: "completed", message: "Thank you!" };
   const { answer } = ask(Response.json(record, { status: 410 }));

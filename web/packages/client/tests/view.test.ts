@@ -99,7 +99,7 @@ describe("what happened makes the view", () => {
     [
       "a reason nobody knows is shown as it is",
       [record("ended", { reason: "eclipse", by: "moon" })],
-      { reason: "eclipse", by: null, message: "Nobody said why." },
+      { reason: "eclipse", by: "moon", message: "Nobody said why." },
     ],
     [
       "the user ended, and nobody was there to be asked",

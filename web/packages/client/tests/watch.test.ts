@@ -36,7 +36,53 @@ describe("a microphone that is unplugged", () => {
   });
 });
 
+describe("a device", () => {
+  test("other than the microphone may fail, and nobody is stopped", async () => {
+    const scene = await talk();
+    for (const kind of ["videoinput", undefined]) {
+      scene.room.emit(RoomEvent.MediaDevicesError, new Error("denied"), kind);
+      expect(view(scene).state).toBe("live");
+    }
+    scene.room.emit(RoomEvent.MediaDevicesError, new Error("denied"), "audioinput");
+    expect(view(scene)).toEqual({ state: "blocked", cause: "microphone" });
+  });
+
+  test("stays on, as far as its user is concerned, while there is no connection", async () => {
+    const scene = await talk();
+    scene.room.attempts.splice(0, 1, "refused");
+    scene.room.drop(undefined);
+    await pass(5_000);
+    expect(view(scene).state).toBe("reconnecting");
+    expect(scene.session.snapshot().microphone).toBe("on");
+  });
+});
+
 describe("the watch", () => {
+  test("does not take an old record for news of the clock", async () => {
+    const scene = await talk();
+    const { clockAhead } = scene.session.snapshot();
+    await pass(600_000);
+    scene.room.metadata = JSON.stringify({ ...JSON.parse(scene.room.metadata), app: "tea is ready" });
+    scene.room.emit(RoomEvent.RoomMetadataChanged, scene.room.metadata);
+    expect(scene.session.snapshot().clockAhead).toBe(clockAhead);
+  });
+
+  test("finishes the line that an agent was saying, or hearing, when it went", async () => {
+    const scene = await talk();
+    const calls = scene.room.registerTextStreamHandler.mock.calls as [string, (...told: unknown[]) => void][];
+    const [, take] = calls.find(([topic]) => topic === "lk.transcription") ?? [];
+    async function* words() {
+      yield "I repair";
+    }
+    const reader = Object.assign(words(), { info: { id: "1", attributes: { "lk.segment_id": "SG_1" } } });
+    take?.(reader, { identity: "user-1" });
+    await pass(1);
+    expect(scene.session.snapshot().lines).toMatchObject([{ text: "I repair", final: false }]);
+    scene.room.agentLeaves();
+    await pass(2_000);
+    expect(scene.session.snapshot().lines).toMatchObject([{ text: "I repair", final: true }]);
+  });
+
   test("shows a stalled connection within four seconds, and its return within one", async () => {
     const scene = await talk();
     scene.room.flow(false);

@@ -1,6 +1,6 @@
 /** German: `import { statusOf } from "@roomkeeper/react/de"`. */
 import type { Ended, View } from "@roomkeeper/client";
-import { type ReasonWords, reasonIn, type StatusWords, statusIn } from "./words";
+import { type ReasonWords, reasonIn, type StatusWords, statusIn } from "./words.js";
 
 const TECHNICAL = "Das Gespräch musste wegen eines technischen Problems enden.";
 

@@ -1,9 +1,9 @@
 /** English: `import { statusOf } from "@roomkeeper/react/en"`. */
 import type { Ended, View } from "@roomkeeper/client";
-import { MESSAGES } from "./messages";
-import { reasonIn, type StatusWords, statusIn } from "./words";
+import { MESSAGES } from "./messages.js";
+import { reasonIn, type StatusWords, statusIn } from "./words.js";
 
-export { isWorded } from "./words";
+export { isWorded } from "./words.js";
 export { MESSAGES };
 
 export const STATUS: StatusWords = {

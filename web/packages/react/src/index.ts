@@ -1,7 +1,7 @@
 export type * from "@roomkeeper/client";
 export { controlPlane, createSession, tabIdentity, tokenEndpoint } from "@roomkeeper/client";
-export { EndButton, EndScreen, SessionStatus } from "./parts";
-export { RoomkeeperRoom, type RoomkeeperRoomProps } from "./room";
+export { EndButton, EndScreen, SessionStatus } from "./parts.js";
+export { RoomkeeperRoom, type RoomkeeperRoomProps } from "./room.js";
 export {
   type Callbacks,
   type Roomkeeper,
@@ -9,4 +9,4 @@ export {
   useKeptSession,
   useModel,
   useRoomkeeper,
-} from "./use-roomkeeper";
+} from "./use-roomkeeper.js";

@@ -1,7 +1,7 @@
 /** Small parts without a style of their own. Each works in a `RoomkeeperRoom` and in any other room. */
 import type { Ended, View } from "@roomkeeper/client";
 import type { ComponentProps, ReactNode } from "react";
-import { useRoomkeeper } from "./use-roomkeeper";
+import { useRoomkeeper } from "./use-roomkeeper.js";
 
 interface Anywhere {
   /** Where the control plane's calls begin; for a room that is not in a `RoomkeeperRoom`. */

@@ -10,7 +10,7 @@ import {
   tokenEndpoint,
 } from "@roomkeeper/client";
 import { type ReactNode, useState } from "react";
-import { type Callbacks, RoomkeeperContext, useOpen, useRoomkeeper } from "./use-roomkeeper";
+import { type Callbacks, RoomkeeperContext, useOpen, useRoomkeeper } from "./use-roomkeeper.js";
 
 interface Joining {
   /** The room to join; null for a new one. */
@@ -56,7 +56,7 @@ function Calling(callbacks: Callbacks): null {
 function sessionOf({
   room,
   tokens = "/api/token",
-  identity = tabIdentity(sessionStorage),
+  identity = tabIdentity(globalThis.sessionStorage),
   name = "",
   microphone = { on: true, deviceId: null },
   api = "/api",

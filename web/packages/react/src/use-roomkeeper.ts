@@ -3,7 +3,7 @@ import { useMaybeRoomContext } from "@livekit/components-react";
 import type { Ended, Model, Session, View } from "@roomkeeper/client";
 import type { Room } from "livekit-client";
 import { createContext, useContext, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
-import { sessionIn } from "./shared";
+import { sessionIn } from "./shared.js";
 
 type Blocked = Extract<View, { state: "blocked" }>;
 
@@ -45,9 +45,10 @@ export function useRoomkeeper({ onEnded, onBlocked, room, api }: RoomkeeperOptio
     callbacks.current = { onEnded, onBlocked };
   });
   useEffect(() => {
+    if (session.snapshot().view !== view) return; // opened anew meanwhile: that was the end of another conversation
     if (shown.state === "ended") callbacks.current.onEnded?.(shown);
     if (shown.state === "blocked") callbacks.current.onBlocked?.(shown);
-  }, [shown]);
+  }, [shown, view, session]);
   return shown;
 }
 
@@ -62,7 +63,7 @@ export function useKeptSession(room?: Room, api = "/api"): Session {
   const around = useMaybeRoomContext();
   const livekit = room ?? around;
   const session = livekit && livekit !== kept?.room ? sessionIn(livekit, api) : kept;
-  if (!session) throw new Error("useRoomkeeper needs a LiveKitRoom, SessionProvider or RoomkeeperRoom around it.");
+  if (!session) throw new Error("useRoomkeeper needs a LiveKit room around it.");
   useOpen(session === kept ? null : session);
   return session;
 }

@@ -1,6 +1,6 @@
 /** How a language says what is shown. */
 import type { Ended, View } from "@roomkeeper/client";
-import { MESSAGES } from "./messages";
+import { MESSAGES } from "./messages.js";
 
 type Said = Exclude<View["state"], "live" | "blocked">;
 type Activity = Extract<View, { state: "live" }>["agent"];

@@ -72,7 +72,7 @@ export const de: Words = {
     or: "Oder tippen Sie eine Antwort",
     only: "Tippen Sie Ihre Antwort",
     send: "Senden",
-    waiting: "Wird gesendet, sobald Sie wieder verbunden sind.",
+    waiting: "Wird gesendet, sobald der Interviewer es lesen kann.",
     failed: "Das wurde nicht gesendet. Versuchen Sie es noch einmal.",
   },
   advice: {

@@ -70,7 +70,7 @@ export const en: Words = {
     or: "Or type an answer",
     only: "Type your answer",
     send: "Send",
-    waiting: "It is sent as soon as you are connected again.",
+    waiting: "It is sent as soon as the interviewer can read it.",
     failed: "That was not sent. Try once more.",
   },
   advice: {

@@ -1,13 +1,6 @@
 /** A session on a stage: a LiveKit room, a control plane and a browser that do what the test says, in virtual time. */
 import { EventEmitter } from "node:events";
-import {
-  ConnectionError,
-  type DisconnectReason,
-  type Participant,
-  ParticipantKind,
-  type Room,
-  RoomEvent,
-} from "livekit-client";
+import { ConnectionError, type DisconnectReason, type Participant, type Room, RoomEvent } from "livekit-client";
 import { vi } from "vitest";
 import {
   type ControlPlane,
@@ -103,6 +96,11 @@ export class FakeRoom extends EventEmitter {
   /** End the connection for that reason. */
   drop(reason: DisconnectReason | undefined): void {
     if (this.state === "disconnected") return;
+    const { localParticipant } = this;
+    if (localParticipant.isMicrophoneEnabled) {
+      localParticipant.isMicrophoneEnabled = false;
+      this.emit(RoomEvent.LocalTrackUnpublished, {}, { ...localParticipant, isLocal: true });
+    }
     this.state = "disconnected";
     this.remoteParticipants.clear();
     this.emit(RoomEvent.Disconnected, reason);
@@ -118,7 +116,7 @@ export class FakeRoom extends EventEmitter {
   }
 
   agentJoins(attributes: Record<string, string> = { "lk.agent.state": "listening" }): void {
-    const agent = { identity: "agent", sid: "PA_1", kind: ParticipantKind.AGENT, attributes, isLocal: false };
+    const agent = { identity: "agent", sid: "PA_1", isAgent: true, attributes, isLocal: false };
     this.remoteParticipants.set("agent", agent as unknown as Participant);
     this.emit(RoomEvent.ParticipantConnected, agent);
   }
@@ -159,9 +157,15 @@ export interface Stage {
 }
 
 /** Set the stage; `join` false: somebody else connects the room. */
-export function stage(options: { join?: boolean; memory?: Map<string, string>; room?: string | null } = {}): Stage {
-  const { join = true, memory = new Map<string, string>(), room: named = null } = options;
-  const room = new FakeRoom();
+export function stage(
+  options: { join?: boolean; memory?: Map<string, string>; room?: string | null; livekit?: FakeRoom } = {},
+): Stage {
+  const {
+    join = true,
+    memory = new Map<string, string>(),
+    room: named = null,
+    livekit: room = new FakeRoom(),
+  } = options;
   const control: Stage["control"] = {
     standing: { is: "unknown" },
     end: { is: "unknown" },
