@@ -1,9 +1,9 @@
 """How the console keeps up with many sessions that change all the time.
 
 A control plane in this process, on SQLite and without a room server; sessions are moved through its store, as webhooks
-do, and a Chromium has the console open. Printed are: the time from a change's commit to the right line on the screen,
-for the lines in view, and the longest frames while the changes come and while somebody scrolls; and whether what is
-promised of them was kept.
+do, and a Chromium has the console open, on its right a session with a long talk. Printed are: the time from a change's
+commit to the right line on the screen, for the lines in view, and the longest frames while the changes come and while
+somebody scrolls; and whether what is promised of them was kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from roomkeeper.control.config import ControlConfig
 from roomkeeper.control.plane import run_plane
 from roomkeeper.control.store.rows import ALARM
 from roomkeeper.control.store.tables import outbox
-from roomkeeper.lifecycle.events import ParticipantJoined, ParticipantLeft, SessionOpened
+from roomkeeper.lifecycle.events import Noted, ParticipantJoined, ParticipantLeft, SessionOpened
 from roomkeeper.lifecycle.policy import Policy
 from roomkeeper.lifecycle.vocabulary import ParticipantKind
 from roomkeeper.wire.signin import sign_in
@@ -50,6 +50,10 @@ LONGEST_FRAME = 100
 
 AT_ONCE = 100
 """Sessions opened together."""
+LINES = 3_000
+"""Of the journal of the session that is open."""
+OPEN = 0
+"""Which that is: the oldest, whose line is out of view."""
 Moved = tuple[str, str, float]
 """A room, the state its session came into, and when that was committed: milliseconds since the Unix epoch."""
 
@@ -87,6 +91,19 @@ async def fill(plane: Plane, count: int) -> list[str]:
     return sessions
 
 
+async def talk(plane: Plane, session: str) -> None:
+    """Let a session's agent journal a long talk."""
+    for first in range(1, LINES, AT_ONCE):
+        await plane.store.tell(session, *(said(seq) for seq in range(first, first + AT_ONCE)))
+
+
+def said(seq: int) -> Noted:
+    """Say something, both sides in turn."""
+    role = ("user", "assistant")[seq % 2]
+    item = {"id": f"item_{seq}", "type": "message", "role": role, "content": [f"{seq} and some words more. " * 4]}
+    return Noted(at=0, job="AJ_first", seq=seq, what="item", data={"item": item})
+
+
 async def settled(plane: Plane) -> None:
     """Wait until everything the sessions asked for is done, so that nothing but the changes is measured."""
     asked = sa.select(sa.func.count()).where(outbox.c.kind != ALARM)
@@ -110,7 +127,10 @@ def agent(number: int) -> ParticipantJoined:
 
 
 async def change(plane: Plane, sessions: list[str], rate: float, seconds: float) -> list[Moved]:
-    """Let users leave and come back, `rate` times a second, half of it among the newest sessions."""
+    """Let users leave and come back, `rate` times a second, half of it among the newest sessions.
+
+    Once a second it is the user of the session that is open.
+    """
     moved: list[Moved] = []
     there = dict.fromkeys(range(len(sessions)), "PA_first")
     began = time.monotonic()
@@ -118,6 +138,8 @@ async def change(plane: Plane, sessions: list[str], rate: float, seconds: float)
         await asyncio.sleep(max(0.0, began + step / rate - time.monotonic()))
         newest = range(len(sessions) - 12, len(sessions))
         number = random.choice(newest) if step % 2 else random.randrange(len(sessions))
+        if step % max(1, int(rate)) == 0:
+            number = OPEN
         sid = there[number]
         if sid:
             left = ParticipantLeft(at=0, sid=f"{sid}{number}", identity=f"user-{number}", raw="CLIENT_INITIATED")
@@ -145,6 +167,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
         url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         began = time.monotonic()
         sessions = await fill(plane, options.sessions)
+        await talk(plane, sessions[OPEN])
         print(f"{options.sessions} sessions opened and live in {time.monotonic() - began:.1f} s", end="")
         await settled(plane)
         print(f", and everybody told of them after {time.monotonic() - began:.1f} s")
@@ -153,9 +176,12 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
         browser = await playwright.chromium.launch(executable_path=chromium, args=flags)
         page = await browser.new_page(viewport={"width": 1280, "height": 860})
         began = time.monotonic()
-        await page.goto(f"{url}/console/#token={sign_in(api_key=KEY, secret=SECRET, now=time.time())}")
+        token = sign_in(api_key=KEY, secret=SECRET, now=time.time())
+        await page.goto(f"{url}/console/#token={token}&session={sessions[OPEN]}")
         await page.get_by_text(f"{options.sessions} shown").wait_for(timeout=120_000)
-        print(f"all of them in the console {time.monotonic() - began:.1f} s after its address was opened")
+        await page.locator(".talk li").nth(LINES - 1).wait_for(timeout=120_000)
+        print(f"all of them in the console, and {LINES} lines of one talk, ", end="")
+        print(f"{time.monotonic() - began:.1f} s after its address was opened")
         await page.evaluate(WATCH)
         began = time.monotonic()
         moved = await change(plane, sessions, options.rate, options.seconds)

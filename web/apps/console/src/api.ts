@@ -10,6 +10,9 @@ export interface Summary {
   readonly agent_name: string;
   readonly state: State;
   readonly since: string;
+  /** Version of what everybody sees, and of who is there. */
+  readonly seq: number;
+  readonly attendance: number;
   readonly reason: string | null;
   readonly by: string | null;
   readonly outcome: "finished" | "abandoned" | "failed" | null;
@@ -19,8 +22,12 @@ export interface Summary {
   readonly ended_at: string | null;
   readonly users: readonly string[];
   readonly agent: string | null;
+  /** Since when an agent has been kept while no user is there. */
+  readonly idle_since: string | null;
   /** Revision of the last report; 0 before the first. */
   readonly report: number;
+  /** When its personal data was deleted. */
+  readonly purged_at: string | null;
 }
 
 export interface Delivery {
@@ -38,21 +45,14 @@ export interface Delivery {
 export interface Deed {
   readonly key: string;
   readonly kind: string;
+  readonly tries: number;
+  readonly error: string | null;
   readonly parked_at: string | null;
-}
-
-/** One agent's time in charge, or the place kept for the next. */
-export interface Epoch {
-  readonly number: number;
-  readonly standing: string;
-  readonly job: string | null;
-  readonly identity: string | null;
 }
 
 export interface Details extends Summary {
   readonly origin: string;
   readonly policy: Readonly<Record<string, unknown>>;
-  readonly epochs: readonly Epoch[];
   readonly deliveries: readonly Delivery[];
   readonly deeds: readonly Deed[];
 }
@@ -76,9 +76,13 @@ export interface JournalEvent {
   readonly [field: string]: unknown;
 }
 
-export interface Timeline {
-  readonly timeline: readonly Line[];
-  readonly events: readonly JournalEvent[];
+/** Something that was there for a while; `to` is null while it goes on. */
+export interface LaneSpan {
+  readonly lane: string;
+  readonly kind: string;
+  readonly from: string;
+  readonly to: string | null;
+  readonly words: string;
 }
 
 export interface Explanation {
@@ -86,6 +90,9 @@ export interface Explanation {
   readonly because: string | null;
   readonly findings: readonly string[];
   readonly decisive: Line | null;
+  readonly timeline: readonly Line[];
+  readonly lanes: readonly LaneSpan[];
+  readonly events: readonly JournalEvent[];
 }
 
 export interface Page {
@@ -101,6 +108,11 @@ export class ApiError extends Error {
   ) {
     super(message);
     this.name = "ApiError";
+  }
+
+  /** Whether asking again is of no use. */
+  get isFinal(): boolean {
+    return this.status < 500 && this.status !== 429;
   }
 }
 
@@ -126,12 +138,11 @@ export class Api {
     return this.#json(`/api/sessions/${encodeURIComponent(id)}`);
   }
 
-  timeline(id: string): Promise<Timeline> {
-    return this.#json(`/api/sessions/${encodeURIComponent(id)}/timeline?events=1`);
-  }
-
+  /** Why it went as it did, with everything that happened.
+   * @throws ApiError 410: it was purged.
+   */
   explain(id: string): Promise<Explanation> {
-    return this.#json(`/api/sessions/${encodeURIComponent(id)}/explain`);
+    return this.#json(`/api/sessions/${encodeURIComponent(id)}/explain?events=1`);
   }
 
   /** The report as it would be built now.

@@ -30,7 +30,7 @@ export function App({ api }: { readonly api: Api }) {
       </header>
       <List store={store} view={view} chosen={chosen} />
       {chosen ? (
-        <SessionPage key={chosen} api={api} id={chosen} store={store} />
+        <SessionPage key={chosen} api={api} id={chosen} store={store} skew={view.skew} />
       ) : (
         <main className="nothing">
           <p>Choose a session to see what happened, and why it ended.</p>

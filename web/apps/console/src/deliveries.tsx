@@ -1,21 +1,25 @@
 import { useState } from "react";
-import type { Delivery } from "./api";
+import type { Deed, Delivery } from "./api";
 import { moment } from "./words";
 
 interface DeliveriesProps {
+  /** The session has ended. */
+  readonly finished: boolean;
   readonly deliveries: readonly Delivery[];
+  readonly deeds: readonly Deed[];
   redeliver(): Promise<void>;
 }
 
-/** The reports' deliveries, each with its tries. */
-export function Deliveries({ deliveries, redeliver }: DeliveriesProps) {
+/** The reports' deliveries, each with its tries, and what else was given up. */
+export function Deliveries({ finished, deliveries, deeds, redeliver }: DeliveriesProps) {
   const [problem, setProblem] = useState<string | null>(null);
   const now = new Date();
+  const parked = deeds.filter((deed) => deed.parked_at !== null);
   return (
     <section className="deliveries" aria-label="Report">
       <h3>
         Report
-        {deliveries.length > 0 && (
+        {(finished || [...deliveries, ...parked].some((each) => each.parked_at !== null)) && (
           <button
             type="button"
             onClick={() =>
@@ -58,13 +62,34 @@ export function Deliveries({ deliveries, redeliver }: DeliveriesProps) {
           </tbody>
         </table>
       )}
+      {parked.length > 0 && (
+        <table>
+          <caption>Given up</caption>
+          <thead>
+            <tr>
+              <th scope="col">what</th>
+              <th scope="col">tries</th>
+              <th scope="col">how it went</th>
+            </tr>
+          </thead>
+          <tbody>
+            {parked.map((deed) => (
+              <tr key={deed.key}>
+                <td>{deed.kind}</td>
+                <td>{deed.tries}</td>
+                <td>{how(deed, now)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
     </section>
   );
 }
 
-function how(delivery: Delivery, now: Date): string {
-  if (delivery.delivered_at) return `delivered ${moment(delivery.delivered_at, now)}`;
-  if (delivery.parked_at) return `parked ${moment(delivery.parked_at, now)}: ${delivery.error ?? ""}`;
-  const next = delivery.due_at ? `next try ${moment(delivery.due_at, now)}` : "on its way";
-  return delivery.error ? `${delivery.error}; ${next}` : next;
+function how(done: Pick<Delivery, "error" | "parked_at"> & Partial<Delivery>, now: Date): string {
+  if (done.delivered_at) return `delivered ${moment(done.delivered_at, now)}`;
+  if (done.parked_at) return `parked ${moment(done.parked_at, now)}: ${done.error ?? ""}`;
+  const next = done.due_at ? `next try ${moment(done.due_at, now)}` : "on its way";
+  return done.error ? `${done.error}; ${next}` : next;
 }

@@ -1,3 +1,4 @@
+import { memo } from "react";
 import type { Lane } from "./lanes";
 import { clock } from "./words";
 
@@ -14,14 +15,14 @@ const HEIGHT = 26;
 const MOST_TICKS = 5;
 
 /** The swim-lanes, over one axis of time. */
-export function Lanes({ lanes, from, to }: LanesProps) {
+export const Lanes = memo(function Lanes({ lanes, from, to }: LanesProps) {
   const until = Math.max(to, ...lanes.flatMap((lane) => lane.spans.map((span) => span.to ?? to)));
   const x = (at: number) => (WIDTH * Math.max(0, at - from)) / Math.max(1, until - from);
   const ticks = Math.max(2, Math.min(MOST_TICKS, 1 + Math.floor((until - from) / 1000))); // no second twice
   return (
     <section className="lanes" aria-label="Who was there when">
       {lanes.map((lane) => (
-        <div className="lane" key={lane.name}>
+        <div className="lane" key={lane.key}>
           <span className="name">{lane.name}</span>
           <svg
             viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
@@ -58,4 +59,4 @@ export function Lanes({ lanes, from, to }: LanesProps) {
       </div>
     </section>
   );
-}
+});

@@ -2,7 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useDeferredValue, useEffect, useRef, useState } from "react";
 import type { State } from "./api";
 import { useNow } from "./now";
-import type { Filter, Row, Store, View } from "./store";
+import { type Filter, isIdle, type Row, type Store, type View } from "./store";
 import { length } from "./words";
 
 const STATES: readonly State[] = ["waiting", "live", "holding", "recovering", "ending", "ended"];
@@ -22,7 +22,7 @@ export function List({ store, view, chosen }: { readonly store: Store; readonly 
     overscan: 8,
     getItemKey: (index) => view.rows[index]?.id ?? index,
   });
-  const now = useNow();
+  const now = useNow() + view.skew;
   const { idle } = view;
   return (
     <nav className="list" aria-label="Sessions">
@@ -40,10 +40,12 @@ export function List({ store, view, chosen }: { readonly store: Store; readonly 
           {STATES.map((state) => (
             <Choice key={state} name={state} count={view.counts[state]} filter={filter} choose={setFilter} />
           ))}
+          <Choice name="idle" count={idle.length} filter={filter} choose={setFilter} />
+          <Choice name="parked" filter={filter} choose={setFilter} />
           <Choice name="" filter={filter} choose={setFilter} />
         </fieldset>
         <p className="sum" role="status">
-          {view.rows.length} {view.loading ? "so far…" : "shown"}
+          {view.rows.length} {view.loading ? "so far…" : view.cut ? "newest shown, search for older ones" : "shown"}
           {idle.length > 0 && ` · ${idle.length} agents without users, ${length(idleTime(idle, now))} in all`}
         </p>
       </div>
@@ -60,7 +62,7 @@ export function List({ store, view, chosen }: { readonly store: Store; readonly 
 }
 
 function idleTime(rows: readonly Row[], now: number): number {
-  return rows.reduce((sum, row) => sum + Math.max(0, now - Date.parse(row.since)), 0);
+  return rows.reduce((sum, row) => sum + Math.max(0, now - Date.parse(row.idle_since ?? "")), 0);
 }
 
 interface ChoiceProps {
@@ -96,6 +98,7 @@ interface EntryProps {
 const Entry = memo(
   function Entry({ row, top, now, chosen }: EntryProps) {
     const until = row.state === "ended" && row.ended_at ? Date.parse(row.ended_at) : now;
+    const parked = row.parked ?? 0;
     return (
       <li className="row" style={{ transform: `translateY(${top}px)` }}>
         <a href={`#/${encodeURIComponent(row.id)}`} aria-current={chosen}>
@@ -104,9 +107,16 @@ const Entry = memo(
           </span>
           <span className="room">{row.room}</span>
           <span className="who">
-            {row.agent_name || "agent"} · {row.users.join(", ") || "nobody"}
+            {row.agent_name || "agent"} · {whoIs(row, now)}
           </span>
-          <span className="time">{length(until - Date.parse(row.opened_at))}</span>
+          <span className="time">
+            {parked > 0 && (
+              <span className="parked" role="img" aria-label={`${parked} given up`} title={`${parked} given up`}>
+                ✕{parked}{" "}
+              </span>
+            )}
+            {length(until - Date.parse(row.opened_at))}
+          </span>
         </a>
       </li>
     );
@@ -117,3 +127,10 @@ const Entry = memo(
     one.chosen === other.chosen &&
     (one.now === other.now || one.row.state === "ended"),
 );
+
+/** Who is there, or what else is to be known of a session without users. */
+function whoIs(row: Row, now: number): string {
+  if (row.purged_at !== null) return "what was said was deleted";
+  if (isIdle(row)) return `idle ${length(now - Date.parse(row.idle_since ?? ""))}`;
+  return row.users.join(", ") || "nobody";
+}

@@ -1,37 +1,33 @@
-import { useCallback, useEffect, useRef, useState } from "react";
-import type { Api, Details, Explanation, Timeline } from "./api";
+import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import type { Api } from "./api";
 import { Deliveries } from "./deliveries";
 import { EndForm } from "./end-form";
 import { Events } from "./events";
 import { lanesOf } from "./lanes";
 import { Lanes } from "./lanes-view";
 import { useNow } from "./now";
-import { isSettling } from "./settling";
+import type { Reading } from "./reading";
 import type { Store } from "./store";
 import { transcriptOf } from "./transcript";
 import { Transcript } from "./transcript-view";
+import { type Everything, watch } from "./watching";
 import { length } from "./words";
-
-interface Everything extends Timeline {
-  readonly details: Details;
-  readonly explanation: Explanation;
-}
-
-/** Milliseconds between two readings of a session that changes all the time. */
-const CALM = 700;
-/** Milliseconds between two looks at what is still to come of a session that ended: the stream does not tell. */
-const AGAIN = 3_000;
 
 interface SessionProps {
   readonly api: Api;
   readonly id: string;
   readonly store: Store;
+  /** Milliseconds by which the server's clock is ahead. */
+  readonly skew: number;
 }
 
 /** One session: why on top, then who was there when, the talk, every event, and the report's deliveries. */
-export function SessionPage({ api, id, store }: SessionProps) {
+export const SessionPage = memo(function SessionPage({ api, id, store, skew }: SessionProps) {
   const { everything, problem, fail, reload } = useSession(api, id, store);
-  const now = useNow();
+  const now = useNow() + skew;
+  const explanation = everything?.explanation ?? null;
+  const lanes = useMemo(() => lanesOf(explanation?.lanes ?? []), [explanation]);
+  const said = useMemo(() => transcriptOf(explanation?.events ?? []), [explanation]);
   if (problem !== null && everything === null) {
     return (
       <main className="nothing">
@@ -40,7 +36,7 @@ export function SessionPage({ api, id, store }: SessionProps) {
     );
   }
   if (everything === null) return <main className="nothing" aria-busy="true" />;
-  const { details, explanation, timeline, events } = everything;
+  const { details } = everything;
   const began = Date.parse(details.opened_at);
   const over = details.ended_at ? Date.parse(details.ended_at) : now;
   const finished = details.state === "ended";
@@ -55,88 +51,78 @@ export function SessionPage({ api, id, store }: SessionProps) {
           <code>{details.id}</code> · {details.agent_name || "agent"} · {length(over - began)}
         </p>
         <div className="actions">
-          {!finished && <EndForm end={(detail) => api.end(id, detail)} />}
-          {finished && (
+          {!finished && details.state !== "ending" && <EndForm end={(detail) => api.end(details.id, detail)} />}
+          {finished && explanation && (
             <button
               type="button"
-              onClick={() => api.report(id).then((report) => download(`${id}.report`, report), fail)}
+              onClick={() => api.report(details.id).then((report) => download(`${details.id}.report`, report), fail)}
             >
               Download report
             </button>
           )}
-          <button type="button" onClick={() => download(id, everything)}>
-            Download JSON
-          </button>
+          {explanation && (
+            <button type="button" onClick={() => download(details.id, everything)}>
+              Download JSON
+            </button>
+          )}
         </div>
       </header>
       {problem !== null && <p role="alert">{problem}</p>}
-      <section className="why" aria-label="Why">
-        <p className="summary">{explanation.summary}</p>
-        {explanation.because && <p>{explanation.because}</p>}
-        {explanation.findings.length > 0 && (
-          <ul>
-            {explanation.findings.map((finding) => (
-              <li key={finding}>{finding}</li>
-            ))}
-          </ul>
-        )}
-      </section>
-      <Lanes lanes={lanesOf(events, timeline, details.epochs)} from={began} to={Math.max(over, began + 1000)} />
-      <div className="halves">
-        <Transcript said={transcriptOf(events)} began={began} />
-        <Events lines={timeline} decisive={explanation.decisive} />
-      </div>
-      <Deliveries
-        deliveries={details.deliveries}
-        redeliver={async () => {
-          await api.redeliver(id);
-          reload();
-        }}
-      />
+      {explanation ? (
+        <>
+          <section className="why" aria-label="Why">
+            <p className="summary">{explanation.summary}</p>
+            {explanation.because && <p>{explanation.because}</p>}
+            {explanation.findings.length > 0 && (
+              <ul>
+                {explanation.findings.map((finding) => (
+                  <li key={finding}>{finding}</li>
+                ))}
+              </ul>
+            )}
+          </section>
+          <Lanes lanes={lanes} from={began} to={Math.max(over, began + 1000)} />
+          <div className="halves">
+            <Transcript said={said} began={began} />
+            <Events lines={explanation.timeline} decisive={explanation.decisive} />
+          </div>
+          <Deliveries
+            finished={finished}
+            deliveries={details.deliveries}
+            deeds={details.deeds}
+            redeliver={async () => {
+              await api.redeliver(details.id);
+              reload();
+            }}
+          />
+        </>
+      ) : (
+        <section className="why" aria-label="Why">
+          <p>
+            What was said was deleted{details.purged_at && ` on ${new Date(details.purged_at).toLocaleDateString()}`}.
+          </p>
+        </section>
+      )}
     </main>
   );
-}
+});
 
-/** Read a session, and again whenever the stream speaks of it, and while its report is on its way. */
+/** Keep a session current; `reload` reads it again at once. */
 function useSession(api: Api, id: string, store: Store) {
-  const [asked, setAsked] = useState(0);
   const [everything, setEverything] = useState<Everything | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const fail = useCallback((error: unknown) => setProblem(error instanceof Error ? error.message : String(error)), []);
-  const last = useRef(0);
-  const reload = useCallback(() => setAsked((count) => count + 1), []);
-  useEffect(() => store.hear(id, reload), [store, id, reload]);
-  const settling = everything !== null && isSettling(everything.details);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `asked` and `settling` say when to read again
+  const watching = useRef<Reading>(null);
   useEffect(() => {
-    let current = true;
-    const read = async () => {
-      last.current = Date.now();
-      try {
-        const [details, talk, explanation] = await Promise.all([api.show(id), api.timeline(id), api.explain(id)]);
-        if (current) {
-          setEverything({ details, explanation, timeline: talk.timeline, events: talk.events });
-          setProblem(null);
-        }
-      } catch (error) {
-        if (current) fail(error);
-      }
+    const show = (told: Everything) => {
+      setEverything(told);
+      setProblem(null);
     };
-    const timer = setTimeout(read, Math.max(0, last.current + CALM - Date.now()));
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [api, id, asked, settling, fail]);
-  useEffect(() => {
-    if (!settling) return;
-    const timer = setInterval(async () => {
-      const details = await api.show(id).catch(() => null);
-      if (details) setEverything((known) => known && { ...known, details });
-    }, AGAIN);
-    return () => clearInterval(timer);
-  }, [api, id, settling]);
-  return { everything, problem, fail, reload };
+    const watched = watch(api, store, id, { show, fail });
+    watching.current = watched;
+    return watched.stop;
+  }, [api, id, store, fail]);
+  return { everything, problem, fail, reload: () => watching.current?.ask() };
 }
 
 function download(name: string, what: unknown): void {

@@ -28,15 +28,18 @@ export interface Listener {
 const SILENCE = 35_000;
 const SHORTEST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
+/** Milliseconds after which a connection is one, and no refusal in disguise. */
+const STEADY = 5_000;
 
 /** Follow the stream until the signal aborts. */
 export async function follow(api: Api, listener: Listener, signal: AbortSignal): Promise<void> {
   let last = "";
   let pause = SHORTEST_PAUSE;
   while (!signal.aborted) {
+    let since = Number.POSITIVE_INFINITY;
     try {
       for await (const event of connection(api, last, signal)) {
-        pause = SHORTEST_PAUSE;
+        since = Math.min(since, Date.now());
         if (event.id) last = event.id;
         listener.connected(true);
         listener.take(JSON.parse(event.data) as StreamEvent);
@@ -49,6 +52,7 @@ export async function follow(api: Api, listener: Listener, signal: AbortSignal):
     }
     if (signal.aborted) return;
     listener.connected(false);
+    if (Date.now() - since >= STEADY) pause = SHORTEST_PAUSE;
     await sleep(pause * (0.5 + Math.random() / 2), signal);
     pause = Math.min(LONGEST_PAUSE, pause * 2);
   }
@@ -82,10 +86,12 @@ async function* connection(api: Api, last: string, outer: AbortSignal) {
 
 function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
+    const wake = () => {
       clearTimeout(timer);
+      signal.removeEventListener("abort", wake);
       resolve();
-    });
+    };
+    const timer = setTimeout(wake, milliseconds);
+    signal.addEventListener("abort", wake);
   });
 }

@@ -1,8 +1,14 @@
+import { memo } from "react";
 import type { Said } from "./transcript";
 import { clock } from "./words";
 
+interface TranscriptProps {
+  readonly said: readonly Said[];
+  readonly began: number;
+}
+
 /** What was said, by whom and when. */
-export function Transcript({ said, began }: { readonly said: readonly Said[]; readonly began: number }) {
+export const Transcript = memo(function Transcript({ said, began }: TranscriptProps) {
   return (
     <section className="talk" aria-label="Transcript">
       <h3>Transcript</h3>
@@ -10,16 +16,22 @@ export function Transcript({ said, began }: { readonly said: readonly Said[]; re
         <p className="soft">Nothing was journaled: the agent does not know Roomkeeper, or said nothing.</p>
       )}
       <ol>
-        {said.map((line) => (
-          <li key={line.key} data-role={line.role}>
-            <time>{clock(line.at - began)}</time>
-            <p>
-              {line.text}
-              {line.interrupted && <em> (interrupted)</em>}
-            </p>
-          </li>
+        {said.map(({ key, at, ...line }) => (
+          <Entry key={key} at={at - began} {...line} />
         ))}
       </ol>
     </section>
   );
-}
+});
+
+const Entry = memo(function Entry({ at, role, text, interrupted }: Omit<Said, "key">) {
+  return (
+    <li data-role={role}>
+      <time>{clock(at)}</time>
+      <p>
+        {text}
+        {interrupted && <em> (interrupted)</em>}
+      </p>
+    </li>
+  );
+});

@@ -160,6 +160,8 @@ function inWords({ type, session, data }: StreamEvent): string | null {
       return null; // the interview shows what is said
     case "session.agent_lost":
       return `agent lost: ${data?.why}`;
+    case "session.changed":
+      return `there now: ${[...(session?.users ?? []), session?.agent].filter(Boolean).join(", ") || "nobody"}`;
     case "session.warned":
       return "the time limit is near";
     case "session.ended":
