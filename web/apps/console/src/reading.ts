@@ -6,6 +6,9 @@ export interface Reading {
   readonly stop: () => void;
 }
 
+/** Of the time at most one part in so many is spent reading: what takes long costs the server, too. */
+const SHARE = 5;
+
 /** Read at once, then whenever asked, one at a time and never more often than every `calm` milliseconds.
  * @param read - reads; `asked` is false if nobody said that anything changed. Returns after how many milliseconds to
  *   read again unasked, `Infinity` for never, and does not throw.
@@ -15,19 +18,21 @@ export function reading(read: (asked: boolean) => Promise<number>, calm: number)
   let asked = true;
   let busy = false;
   let stopped = false;
-  let last = Number.NEGATIVE_INFINITY;
+  let next = Number.NEGATIVE_INFINITY;
 
   const later = (pause: number) => {
     clearTimeout(timer);
     if (!stopped && pause !== Number.POSITIVE_INFINITY) timer = setTimeout(go, pause);
   };
-  const soon = () => later(Math.max(0, last + calm - Date.now()));
+  const soon = () => later(Math.max(0, next - Date.now()));
 
   async function go(): Promise<void> {
     const wasAsked = asked;
-    [asked, busy, last] = [false, true, Date.now()];
+    const began = Date.now();
+    [asked, busy] = [false, true];
     const pause = await read(wasAsked);
     busy = false;
+    next = began + Math.max(calm, SHARE * (Date.now() - began));
     if (asked) soon();
     else later(pause);
   }

@@ -62,16 +62,16 @@ test("does not wait for ever when it is asked all the time", async () => {
 });
 
 test("reads one at a time, and once more what changed meanwhile", async () => {
-  const { reads, ask } = reader(NEVER, 5_000);
-  await vi.advanceTimersByTimeAsync(1_000);
+  const { reads, ask } = reader(NEVER, 100);
+  await vi.advanceTimersByTimeAsync(50);
   ask();
   ask();
-  await vi.advanceTimersByTimeAsync(3_999);
+  await vi.advanceTimersByTimeAsync(49);
   expect(reads).toHaveLength(1);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(reads).toEqual([
     [0, true],
-    [5_000, true],
+    [CALM, true],
   ]);
 });
 
@@ -97,4 +97,13 @@ test("stops, also in the middle of a reading", async () => {
   ask();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(reads).toHaveLength(1);
+});
+
+test("spends a fifth of the time at most on what takes long", async () => {
+  const { reads, ask } = reader(NEVER, 400);
+  for (let each = 0; each < 600; each += 1) {
+    ask();
+    await vi.advanceTimersByTimeAsync(10);
+  }
+  expect(reads.map(([at]) => at)).toEqual([0, 2_000, 4_000, 6_000]);
 });
