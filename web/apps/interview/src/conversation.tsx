@@ -53,7 +53,8 @@ export function Conversation({ session, model }: Props) {
 
 /** Whether there is an agent that reads what is typed now: what nobody reads is lost, though LiveKit takes it. */
 function isHeard({ view, agent, record }: Model): boolean {
-  return view.state === "live" || (view.state === "blocked" && agent !== null && record?.state !== "recovering");
+  const isThere = agent !== null && agent.activity !== "initializing" && record?.state !== "recovering";
+  return view.state === "live" || (view.state === "blocked" && isThere);
 }
 
 function Stage({ session, model }: Props) {

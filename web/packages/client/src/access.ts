@@ -38,7 +38,7 @@ export interface Access {
    * Connect. Resolves to why that failed; null when it did not. Never rejects.
    *
    * @param again - Whether to ask first if the server is there; now and then not, for a page's own policy may forbid it.
-   * @param isWanted - Whether to connect still, once the server has answered.
+   * @param isWanted - Whether to connect still, and to stay, once the server has answered.
    */
   enter(credentials: Credentials, again: boolean, isWanted: () => boolean): Promise<ConnectFailure | null>;
 }
@@ -75,6 +75,7 @@ export function accessTo(livekit: Room, guest: Guest | undefined, clock: () => n
       if (!isWanted()) return null;
       try {
         await livekit.connect(serverUrl, token, { websocketTimeout: SIGNAL_TIMEOUT_MS });
+        if (!isWanted()) await livekit.disconnect();
         return null;
       } catch (error) {
         // The message is dropped: it may hold the token.

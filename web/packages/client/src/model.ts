@@ -73,7 +73,7 @@ export type Happened =
   | { readonly type: "Connected"; readonly at: number; readonly sid: string | null }
   | { readonly type: "RoomSeen"; readonly at: number; readonly sid: string }
   /** The session lives, in a room that was made anew for it. */
-  | { readonly type: "RoomAccepted"; readonly at: number; readonly sid: string }
+  | { readonly type: "RoomAccepted"; readonly at: number }
   | { readonly type: "ConnectionFailed"; readonly at: number; readonly failure: ConnectFailure }
   | { readonly type: "ConnectionInterrupted"; readonly at: number }
   | { readonly type: "ConnectionRestored"; readonly at: number; readonly sid: string | null }

@@ -29,8 +29,7 @@ const LEARN: { readonly [T in Type]: (model: Model, happened: Event<T>) => Facts
   Connected: connected,
   ConnectionRestored: connected,
   RoomSeen: inRoom,
-  RoomAccepted: ({ link }, { sid }) =>
-    link.is === "astray" && link.sid === sid ? { sid, link: { is: "connected" } } : NOTHING,
+  RoomAccepted: ({ link }) => (link.is === "astray" ? { sid: link.sid, link: { is: "connected" } } : NOTHING),
   ConnectionFailed({ link }, { at, failure }) {
     if (failure === "not_found") return { link: { is: "closed", how: failure }, agent: null };
     if (failure === "server" && link.is === "lost") return { link: { ...link, tried: at } };

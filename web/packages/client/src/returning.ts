@@ -80,7 +80,7 @@ export function returning({ room, latest, clock, tell, ask, join, possible, leav
       // Is this the session's new room, or one that nobody wanted?
       const written = recordInMetadata(room.metadata);
       if (written && written.session === latest().session && written.state !== "ended") {
-        tell({ type: "RoomAccepted", sid: trouble.sid });
+        tell({ type: "RoomAccepted" });
       } else if (unknown || elapsed > ASTRAY_LIMIT_MS) {
         if (unknown) giveUp(false);
         await leave();

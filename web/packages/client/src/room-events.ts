@@ -7,6 +7,7 @@ import {
   type RoomEventCallbacks,
   Track,
   TrackEvent,
+  type TrackPublication,
 } from "livekit-client";
 import { sidOf } from "./engine.js";
 import { objectIn } from "./json.js";
@@ -30,8 +31,8 @@ export function listen(room: Room, tell: Tell): () => void {
   };
   // Whether the device was unplugged, or its permission withdrawn: livekit-client takes another one, or else mutes.
   let gone = false;
-  const microphone = (_: unknown, { isLocal, isMicrophoneEnabled: on }: Participant) => {
-    if (!isLocal) return;
+  const microphone = ({ source }: TrackPublication, { isLocal, isMicrophoneEnabled: on }: Participant) => {
+    if (!isLocal || source !== Track.Source.Microphone) return;
     tell(gone && !on ? { type: "MicrophoneFailed" } : { type: "MicrophoneChanged", on });
     gone = false;
   };
@@ -69,7 +70,7 @@ export function listen(room: Room, tell: Tell): () => void {
   on((_, kind) => kind === "audioinput" && tell({ type: "MicrophoneFailed" }), RoomEvent.MediaDevicesError);
   if (room.state === "connected") {
     enters("Connected")();
-    if (room.localParticipant.isMicrophoneEnabled) tell({ type: "MicrophoneChanged", on: true });
+    tell({ type: "MicrophoneChanged", on: room.localParticipant.isMicrophoneEnabled });
   }
   return () => {
     for (const each of unlisten) each();

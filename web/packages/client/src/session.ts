@@ -1,5 +1,5 @@
 /** The shell around the model: one LiveKit room, what the user does to it, and the way back into it. */
-import { DisconnectReason, Room, setLogLevel } from "livekit-client";
+import { Room, setLogLevel } from "livekit-client";
 import { accessTo, type Guest } from "./access.js";
 import type { ControlPlane, EndAnswer, Standing } from "./control.js";
 import { received } from "./engine.js";
@@ -112,7 +112,7 @@ export function createSession({
     const byOther = !guest && !leavesByItself && type === "Disconnected" && clock() - awayAt > AWAY_MS;
     store.tell({
       // Whoever connected this room has left it, which is not for us to undo.
-      ...(byOther && happened.reason === DisconnectReason.CLIENT_INITIATED
+      ...(byOther && happened.reason === 1 // CLIENT_INITIATED
         ? { type: "Left", reason: "user_left" }
         : happened),
       at: clock(),
@@ -156,8 +156,11 @@ export function createSession({
     if (name) tell({ type: "RoomNamed", room: name, session });
   };
 
-  /** Closed, ended, or its end asked for, while something was on its way. */
-  const isWanted = () => opened > 0 && !latest().endRequested && latest().view.state !== "ended";
+  /** Whether to be in the room still: it may have been closed or ended, or its end asked for, meanwhile. */
+  const isWanted = () => {
+    const { view, endRequested } = latest();
+    return opened > 0 && !endRequested && (view.state !== "ended" || view.reason === "transferred");
+  };
 
   const enter = async (again: boolean): Promise<ConnectFailure | null> => {
     const answer = await access.admission(latest().room);
@@ -184,10 +187,6 @@ export function createSession({
     if (failure) {
       note("connect_failed", { failure });
       tell({ type: "ConnectionFailed", failure });
-    } else if (!isWanted()) {
-      // Asked for by this page before it was loaded again, or by now.
-      if (latest().endRequested) endAt = 0;
-      await leave();
     } else if (microphoneWanted && isConnected()) void setMicrophone(true); // the user may take long to allow it
   };
 
@@ -216,11 +215,18 @@ export function createSession({
     if (!guest) {
       // Whoever else connects the room may use it for one session after the other.
       const anew = type === "Connected" && !joining;
-      if (anew) store.reset();
+      if (anew) {
+        store.reset();
+        microphoneWanted = room.localParticipant.isMicrophoneEnabled;
+      }
       const credentials = access.adopt(anew);
       if (credentials) nameRoom(credentials.token, room.name || null);
     }
-    if (type === "ConnectionRestored") note("reconnected");
+    if (type === "ConnectionRestored") {
+      note("reconnected");
+      // livekit-client publishes it anew, and says nothing if that fails.
+      if (microphoneWanted && !room.localParticipant.isMicrophoneEnabled) void setMicrophone(true);
+    }
     void flush();
     if (latest().record?.seq) void ask();
     else askedAt = clock() - (ASK_EVERY_MS - FIRST_ASK_MS);

@@ -33,11 +33,7 @@ export function transcript(memory: Memory | null = null): (inside: Inside) => ()
       // What an agent was hearing or saying when it went will not grow any more.
       if (before.agent && !model.agent) tell({ type: "LinesChanged", lines: finished(latest().lines) });
       const said = model.lines !== before.lines && model.lines.at(-1)?.final;
-      if (
-        said ||
-        (["sid", "session", "liveAt", "endRequested", "endedAt"] as const).some((key) => model[key] !== before[key])
-      )
-        keep();
+      if (said || (["sid", "session", "liveAt", "endedAt"] as const).some((key) => model[key] !== before[key])) keep();
     });
     return () => {
       unsubscribe();
@@ -120,7 +116,7 @@ const finished = (lines: readonly Line[]) => lines.map((line) => ({ ...line, fin
 
 const key = (room: string) => `roomkeeper.room.${room}`;
 
-function remember(memory: Memory, { room, sid, session, lines, liveAt, endRequested, endedAt, view }: Model): void {
+function remember(memory: Memory, { room, sid, session, lines, liveAt, endedAt, view }: Model): void {
   if (room === null) return;
   // An end is final, so that nobody need be asked again.
   const known: Partial<Model> = {
@@ -128,7 +124,6 @@ function remember(memory: Memory, { room, sid, session, lines, liveAt, endReques
     session,
     lines,
     liveAt,
-    endRequested,
     ...(endedAt !== null && { endedAt, view }),
   };
   try {

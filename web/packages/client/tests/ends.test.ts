@@ -151,19 +151,6 @@ describe("the end", () => {
     expect(view(scene)).toMatchObject({ state: "ended", reason: "user_ended" });
   });
 
-  test("that could not be asked for is asked for by the page that is loaded again, which joins nothing", async () => {
-    const first = await talk();
-    first.control.end = { is: "unreachable" };
-    await first.session.end();
-    first.session.close();
-    const again = stage({ memory: first.memory, room: "tea" });
-    again.control.end = { is: "known", record: written("ended", 9, { reason: "user_ended" }) };
-    expect(view(again).state).toBe("ending");
-    await pass(1_000);
-    expect(view(again)).toMatchObject({ state: "ended", reason: "user_ended" });
-    expect(again.room.tokens).toEqual([]);
-  });
-
   test("is not asked for by a page that is closed", async () => {
     const scene = await talk();
     scene.control.end = { is: "unreachable" };

@@ -1,4 +1,4 @@
-import { DisconnectReason, RoomEvent } from "livekit-client";
+import { DisconnectReason, RoomEvent, Track } from "livekit-client";
 import { describe, expect, test, vi } from "vitest";
 import { say } from "../src/transcript";
 import { FakeRoom, type Stage, stage, tokenFor, written } from "./support/stage";
@@ -177,7 +177,7 @@ describe("the way back", () => {
     const scene = await talk();
     const { localParticipant } = scene.room;
     localParticipant.isMicrophoneEnabled = false;
-    scene.room.emit(RoomEvent.TrackMuted, {}, { ...localParticipant, isLocal: true });
+    scene.room.emit(RoomEvent.TrackMuted, { source: Track.Source.Microphone }, { ...localParticipant, isLocal: true });
     scene.room.drop(undefined);
     await pass(2_000);
     expect(scene.room.state).toBe("connected");
@@ -358,6 +358,37 @@ describe("somebody else's room", () => {
     scene.room.drop(undefined);
     await pass(2_000);
     expect(scene.room.localParticipant.setMicrophoneEnabled).toHaveBeenCalledTimes(2);
+  });
+
+  test("is joined again without the microphone that only the conversation before had", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    await scene.session.setMicrophone(true);
+    await scene.room.disconnect();
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor({ session: "S_2" }));
+    scene.control.standing = { is: "known", record: written("live", 3, { session: "S_2" }) };
+    scene.room.drop(undefined);
+    await pass(2_000);
+    expect(scene.room.state).toBe("connected");
+    expect(scene.room.localParticipant.isMicrophoneEnabled).toBe(false);
+  });
+
+  test("is not taken back from whoever connected it while nobody watched", async () => {
+    const scene = stage({ join: false });
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    scene.control.standing = { is: "known", record: written("live", 3) };
+    let answer = () => {};
+    const asked = new Promise<Response>((resolve) => {
+      answer = () => resolve(new Response("OK"));
+    });
+    vi.stubGlobal("fetch", () => asked);
+    scene.room.drop(undefined);
+    await pass(1_000);
+    scene.session.close();
+    await scene.room.connect("ws://127.0.0.1:1", tokenFor());
+    answer();
+    await pass(1_000);
+    expect(scene.room.state).toBe("connected");
   });
 
   test("that is left on purpose stays left, and can be used for another conversation", async () => {

@@ -219,7 +219,7 @@ describe("what happened makes the view", () => {
     ],
     [
       "another room that is the session's",
-      [...live, seen("RM_1"), restored, seen("RM_2"), { type: "RoomAccepted", at: 11, sid: "RM_2" }],
+      [...live, seen("RM_1"), restored, seen("RM_2"), { type: "RoomAccepted", at: 11 }],
       { state: "live" },
     ],
     [

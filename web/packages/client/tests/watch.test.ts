@@ -11,10 +11,11 @@ describe("a microphone that is unplugged", () => {
     const scene = await talk();
     const plug = new EventEmitter();
     const user = { isLocal: true, isMicrophoneEnabled: true };
-    scene.room.emit(RoomEvent.LocalTrackPublished, { source: Track.Source.Microphone, track: plug }, user);
+    const publication = { source: Track.Source.Microphone, track: plug };
+    scene.room.emit(RoomEvent.LocalTrackPublished, publication, user);
     plug.emit(TrackEvent.Ended);
     expect(view(scene).state).toBe("live"); // livekit-client looks for another one
-    const mute = () => scene.room.emit(RoomEvent.TrackMuted, {}, { ...user, isMicrophoneEnabled: false });
+    const mute = () => scene.room.emit(RoomEvent.TrackMuted, publication, { ...user, isMicrophoneEnabled: false });
     return { scene, plug, mute };
   }
 
@@ -45,6 +46,19 @@ describe("a device", () => {
     }
     scene.room.emit(RoomEvent.MediaDevicesError, new Error("denied"), "audioinput");
     expect(view(scene)).toEqual({ state: "blocked", cause: "microphone" });
+  });
+
+  test("is turned on again when LiveKit came back without it, and no camera is taken for it", async () => {
+    const scene = await talk();
+    const { localParticipant } = scene.room;
+    localParticipant.isMicrophoneEnabled = false; // publishing it anew has failed, which nobody is told
+    const camera = { source: Track.Source.Camera };
+    scene.room.emit(RoomEvent.LocalTrackPublished, camera, { ...localParticipant, isLocal: true });
+    expect(scene.session.snapshot().microphone).toBe("on");
+    scene.room.emit(RoomEvent.Reconnected);
+    await pass(1);
+    expect(localParticipant.setMicrophoneEnabled).toHaveBeenCalledTimes(2);
+    expect(localParticipant.isMicrophoneEnabled).toBe(true);
   });
 
   test("stays on, as far as its user is concerned, while there is no connection", async () => {

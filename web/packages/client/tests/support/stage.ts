@@ -1,6 +1,6 @@
 /** A session on a stage: a LiveKit room, a control plane and a browser that do what the test says, in virtual time. */
 import { EventEmitter } from "node:events";
-import { ConnectionError, type DisconnectReason, type Participant, type Room, RoomEvent } from "livekit-client";
+import { ConnectionError, type DisconnectReason, type Participant, type Room, RoomEvent, Track } from "livekit-client";
 import { vi } from "vitest";
 import {
   type ControlPlane,
@@ -99,7 +99,8 @@ export class FakeRoom extends EventEmitter {
     const { localParticipant } = this;
     if (localParticipant.isMicrophoneEnabled) {
       localParticipant.isMicrophoneEnabled = false;
-      this.emit(RoomEvent.LocalTrackUnpublished, {}, { ...localParticipant, isLocal: true });
+      const publication = { source: Track.Source.Microphone };
+      this.emit(RoomEvent.LocalTrackUnpublished, publication, { ...localParticipant, isLocal: true });
     }
     this.state = "disconnected";
     this.remoteParticipants.clear();
