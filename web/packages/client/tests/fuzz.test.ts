@@ -139,7 +139,7 @@ test("an hour of random events makes nothing impossible, and no end is ever take
     }),
     { numRuns: 60 },
   );
-});
+}, 60_000);
 
 beforeEach(() => vi.useFakeTimers({ now: Date.UTC(2026, 0, 1) }));
 afterEach(() => vi.useRealTimers());
